@@ -37,6 +37,8 @@ PACKAGE = Path(__file__).parent.parent
 # the list), and the libraries that compute them.
 CODE = (
     "data/duplicates.py",
+    "data/equal_cells.py",
+    "data/flags.py",
     "data/folds.py",
     "data/groups.py",
     "data/label_cells.py",

@@ -193,7 +193,11 @@ def parse_seeds(text: str) -> int | str | list[int]:
         return text.strip()
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise RecipeError("expected how many, such as 5, or which, such as 3,7,11.", argument="seeds", found=text)
+        raise RecipeError(
+            "expected how many, such as 5, which, such as 3,7,11, or, to compare, auto:MOST, such as auto:10.",
+            argument="seeds",
+            found=text,
+        )
     return int(parts[0]) if "," not in text else [int(part) for part in parts]
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finetune.data.column_names import distinct_names
 from finetune.data.compressed import is_compressed, open_bytes
-from finetune.data.table import Column, Table, UnusableColumn, distinct_names
+from finetune.data.table import Column, Table, UnusableColumn
 from finetune.errors import DataError, first_line
 
 # What a damaged or hostile file makes of the libraries' readers.

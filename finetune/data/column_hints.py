@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
-from finetune.data.label_cells import FLAGS, is_blank
+from finetune.data.flags import FLAGS, are_flags
+from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -142,11 +143,9 @@ def flag_split(name: str) -> str | None:
 
 
 def flag_columns(table: Table, names: Iterable[str]) -> list[str]:
-    """Columns of 0/1 or true/false in which both occur."""
+    """Columns of 0/1, true/false or yes/no in which both occur, or of a mark beside empty cells."""
     found = {name: values for name in names if (values := few_values(table, name))}
-    return [
-        name for name, values in found.items() if set(values) <= set(FLAGS) and len({FLAGS[v] for v in values}) == 2
-    ]
+    return [name for name, values in found.items() if are_flags(values, values.total() < len(table))]
 
 
 def hints(section: DataSection, table: Table, unused: list[str], text: str, pair: str | None) -> list[str]:

@@ -130,7 +130,7 @@ def choose_splits(names: list[str], origin: str, section: DataSection, listed: s
     Raises:
         DataError: A name is unknown or used twice, or no split is train; lists the splits.
     """
-    rename = Change(settings={"data.split_names": {"train": "NAME", "validation": "NAME"}})
+    rename = Change(settings={"data.split_names": {"train": names[0]}}, note=f"to use '{names[0]}' alone")
     chosen = _named_splits(names, origin, section)
     for split, usual in SPLIT_NAMES.items():
         matches = [name for name in names if name.lower() in usual and name not in chosen.values()]

@@ -8,6 +8,7 @@ names with wildcards.
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,15 @@ from typing import Any
 from finetune.data.dialect import OPEN, Block, Dialect
 from finetune.data.encoding import TextFile
 from finetune.data.header import NAMELESS, Header, completed, described_below, find_header, name_nameless
-from finetune.data.preface import MARKS, Preface, find_preface
+from finetune.data.preface import Preface, find_preface
+from finetune.data.ragged import ragged
 from finetune.data.readings import (
     DELIMITERS,
     SAMPLED,
     Fit,
+    are_apart,
     are_rows,
     best_reading,
-    described,
     fit,
     is_disputed,
     line_of_quote,
@@ -32,6 +34,7 @@ from finetune.data.readings import (
     reading_note,
     sample_reading,
     settings_of,
+    shown_mark,
     ways,
 )
 from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
@@ -40,6 +43,7 @@ from finetune.recipe import DataSection
 
 MANY_LINES = 100  # lines of one row, from which a quote was probably left open
 OF_ROWS = ("row", "header", "further line of a row", "left out")  # kinds of lines
+SPACED = re.compile(r'"[^"]*"(?: "[^"]*")+\s*')  # cells in quotes with a space between them
 NAMED = 5  # rows of many lines that are named
 
 
@@ -99,9 +103,9 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
         dialect, tried = best_reading(file, preface.lines, section, dialect)
         reading, packed = _read(file, section, preface, dialect, settled=True)
     if preface.sep is not None:
-        notes.append(f"{file.path} line 1: names the delimiter, {_shown(preface.sep)}, and is not a row")
+        notes.append(f"{file.path} line 1: names the delimiter, {shown_mark(preface.sep)}, and is not a row")
     elif section.delimiter is None and dialect.delimiter != usual:
-        mark = _shown(dialect.delimiter)
+        mark = shown_mark(dialect.delimiter)
         notes.append(f"{file.path}: the delimiter is {mark} (detected in the first {SAMPLED} rows)")
     if preface.comments and section.comment is None:
         notes.append(f"{file.path}: {preface.comments} lines above the header are comments and are left out")
@@ -223,7 +227,7 @@ def _start(reading: _Reading, line: int, last: int, first: list[str], below: lis
     """Find the header; whether the first row is it."""
     _refuse_one_column(reading, first)
     file, section = reading.file, reading.section
-    named, note = completed(first, below)
+    named, note = completed(first, below, are_apart(file, last, reading.dialect))
     as_wide = [row for row in below if len(row) == len(named)]
     reading.header = find_header(file.path, section, reading.preface, line, named, as_wide)
     reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
@@ -232,7 +236,7 @@ def _start(reading: _Reading, line: int, last: int, first: list[str], below: lis
     if reading.header.is_line:
         reading.header_line = last
         marked = "\ufeff"  # where files were joined
-        reading.header_rows = [first, [marked + first[0], *first[1:]], *described_below(as_wide)]
+        reading.header_rows = [first, [marked + first[0], *first[1:]], *described_below(named, as_wide)]
     return reading.header.is_line
 
 
@@ -296,18 +300,14 @@ def _check_delimiter(section: DataSection, way: Dialect) -> None:
         )
 
 
-def _shown(delimiter: str) -> str:
-    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
-
-
 def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
     """A header that is one cell, and would be several by another delimiter."""
     delimiter = reading.dialect.delimiter
     other = max((mark for mark in DELIMITERS if mark != delimiter), key=header[0].count)
     if len(header) == 1 and other in header[0] and reading.section.delimiter is None:
         raise DataError(
-            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like {_shown(other)}, "
-            "but then not all rows have as many cells as the header.",
+            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like "
+            f"{shown_mark(other)}, but then not all rows have as many cells as the header.",
             Change(settings={"data.delimiter": other}),
         )
 
@@ -326,7 +326,8 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
             raise DataError(problem)
         return problem
     if len(cells) != reading.width:
-        return _ragged(reading, first, cells)
+        assert reading.header is not None, "found with the first row"
+        return ragged(reading.file.path, dialect, reading.header.names, first, cells)
     return None
 
 
@@ -353,30 +354,6 @@ def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
         )
 
 
-def _ragged(reading: _Reading, line: int, cells: list[str]) -> Problem:
-    assert reading.header is not None, "found with the first row"
-    names, delimiter = reading.header.names, reading.dialect.delimiter
-    why = f"{reading.file.path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
-    quote = reading.dialect.quote
-    if len(cells) > len(names) and any(quote and cell.startswith((f" {quote}", f"\t{quote}")) for cell in cells):
-        tidied = f"{reading.file.path.stem}-mended{reading.file.path.suffix}"
-        command = f"perl -pe 's/\\Q{delimiter}\\E +\"/{delimiter}\"/g' {reading.file.path} > {tidied}"
-        return Problem(
-            f"{why} A quote encloses a cell only at its start; here a space is before it.",
-            changes=(Change(command=command, note="removes such spaces"),),
-        )
-    if len(cells) > len(names) and quote is not None:
-        return Problem(f'{why} Put texts that contain {_shown(delimiter)} in quotes: "like{delimiter} this".')
-    mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
-    if mark is not None and len(cells) < len(names):
-        return Problem(why, changes=(Change(settings={"data.comment": mark}, note="if such lines are comments"),))
-    if len(names) == 1 and len(cells) > 1:
-        return Problem(f"{why} Does the table start below line {line - 1}? Delete what is above its header.")
-    if len(cells) > len(names):
-        return Problem(f"{why} {described(reading.dialect).capitalize()}.")
-    return Problem(why)
-
-
 def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Problem:
     dialect, path = reading.dialect, reading.file.path
     line = line_of_quote(reading.file, first, last, dialect.delimiter) if dialect.quote == '"' else first
@@ -390,5 +367,7 @@ def _malformed(reading: _Reading, first: int, last: int, error: csv.Error) -> Pr
     as_text = [Change(settings=settings_of(way), note="if quotes enclose no cells") for way in others]
     if dialect.quote is None or reading.section.quoting == "all":
         as_text = []
+    if SPACED.fullmatch(next(lines_from(reading.file, first - 1), "")):
+        as_text = [Change(settings={"data.delimiter": " "}, note="if a space separates cells, as R writes tables")]
     doubled = f"A quote inside a quoted cell is written twice: {dialect.quote}{dialect.quote}."
     return Problem(f"{path} line {line}: malformed CSV: {what}. {doubled}", changes=tuple(as_text))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from finetune.data.compressed import disguise, is_compressed, open_bytes
 from finetune.data.encoding_hints import guess, unfitting, why_utf8
+from finetune.data.foreign_files import refuse_page
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -110,6 +111,7 @@ def open_text(path: Path, section: DataSection) -> TextFile:
 
 def _open_text(path: Path, section: DataSection, head: bytes) -> TextFile:
     _refuse_disguised(path, head)
+    refuse_page(path, head)
     marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
     warnings: list[str] = []
     if section.encoding is not None:
@@ -125,7 +127,7 @@ def _open_text(path: Path, section: DataSection, head: bytes) -> TextFile:
         if section.encoding is not None:
             warnings += why_utf8(path, encoding)
     except _UndecodableError as error:
-        guessed = None if section.encoding or marked else guess(path, error.line, error.at_end)
+        guessed = None if section.encoding or marked else guess(path, error.at_end)
         if guessed is not None:
             encoding, warning = guessed
             warnings.append(warning)

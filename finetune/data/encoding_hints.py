@@ -23,6 +23,9 @@ GUESSES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
     *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
 ]
+# Those of DOS, old Macs and Unix: guessed only where the others explain a text clearly worse.
+RARE = ["mac_roman", "mac_cyrillic", "cp850", "cp866", "iso8859_2", "iso8859_5"]
+CLEARLY = 0.1  # chaos of charset-normalizer, from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def unfitting(path: Path, encoding: str, why: str, at_end: bool) -> DataError:
     if utf8.mostly:
         said = "every byte is UTF-8" if not utf8.stray else _damage(utf8)
         return DataError(f"{why} {said[0].upper()}{said[1:]}.", Change(settings={"data.encoding": "utf-8"}))
-    ways = [Change(settings={"data.encoding": name}, note=f"reads {shown!r}") for name, shown in _readings(path)]
+    ways = [Change(settings={"data.encoding": name}, note=f"reads {shown!r}") for name, shown in _readings(path).ways]
     others = [way for way in ways if way.settings["data.encoding"] != _name(encoding)][:ALTERNATIVES]
     return DataError(f"{why} Save the file as UTF-8, or name its encoding.", *others, leave_out)
 
@@ -131,27 +134,26 @@ def why_utf8(path: Path, encoding: str) -> list[str]:
     ]
 
 
-def guess(path: Path, line: int, at_end: bool) -> tuple[str, str] | None:
+def guess(path: Path, at_end: bool) -> tuple[str, str] | None:
     """Return (encoding, warning with its evidence and the alternatives) of a file that is not UTF-8.
 
     None: it is damaged UTF-8, or nothing fits.
 
     Args:
         path: The file.
-        line: The first that is not UTF-8.
         at_end: The file ends inside a character.
     """
     if at_end or look_at_utf8(path).mostly:
         return None
     readings = _readings(path)
-    if not readings:
+    if not readings.ways:
         return None
-    name, shown = readings[0]
-    others = "; ".join(f"{shown!r} as {other}" for other, shown in readings[1 : 1 + ALTERNATIVES])
+    name, shown = readings.ways[0]
+    others = "; ".join(f"{shown!r} as {other}" for other, shown in readings.ways[1 : 1 + ALTERNATIVES])
     alternatives = f" It would be {others}." if others else ""
     return name, (
         f"{path}: is not UTF-8. It is read as {name}, which is a guess: "
-        f"line {line} holds {shown!r}.{alternatives} If that is wrong, save the file as UTF-8, or: "
+        f"line {readings.line} holds {shown!r}.{alternatives} If that is wrong, save the file as UTF-8, or: "
         "--set data.encoding=NAME"
     )
 
@@ -160,48 +162,75 @@ def likely_encodings(sample: bytes) -> list[str]:
     """Possible encodings of lines beyond ASCII, the likeliest first; empty if none gives meaningful text."""
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(sample, cp_isolation=GUESSES)
-    best = matches.best()
-    if best is None:
-        return []
-    tied = {name for match in matches if match.chaos <= best.chaos for name in match.could_be_from_charset}
-    first = GUESSES[0] if GUESSES[0] in tied else best.encoding
-    return list(dict.fromkeys([first, *(name for match in matches for name in match.could_be_from_charset)]))
+    matches = list(from_bytes(sample, cp_isolation=[*GUESSES, *RARE]))
+    common = [match for match in matches if match.encoding not in RARE]
+    rare = [match for match in matches if match.encoding in RARE]
+    clear = [match for match in rare if all(match.chaos + CLEARLY < other.chaos for other in common)]
+    if not clear and common:
+        tied = {name for match in common if match.chaos <= common[0].chaos for name in match.could_be_from_charset}
+        first = [GUESSES[0] if GUESSES[0] in tied else common[0].encoding]
+    else:
+        first = [match.encoding for match in clear]
+    return list(dict.fromkeys([*first, *(name for match in matches for name in match.could_be_from_charset)]))
 
 
-def _readings(path: Path) -> list[tuple[str, str]]:
-    """(encoding, what it makes of the first line beyond ASCII), the likeliest first; each reads that line in its own
-    way."""
-    lines = _lines_beyond_ascii(path)
+@dataclass(frozen=True)
+class _Readings:
+    """What a line beyond ASCII is in several encodings.
+
+    Attributes:
+        line: Its number among the lines of the file.
+        ways: (encoding, text around what differs), the likeliest first; each reads the line in its own way.
+    """
+
+    line: int
+    ways: list[tuple[str, str]]
+
+
+def _readings(path: Path) -> _Readings:
+    """The first of the lines that the most of the likely encodings read in their own way; no ways, if none is
+    likely."""
+    numbers, lines = _lines_beyond_ascii(path)
     likely = likely_encodings(b"".join(lines))
-    readings: dict[str, str] = {}
+    read: dict[str, list[str]] = {}
     for name in dict.fromkeys([*likely, *GUESSES]) if likely else ():
         try:
-            read = [line.decode(name) for line in lines]
+            read[name] = [line.decode(name) for line in lines]
         except UnicodeDecodeError:
             continue
-        readings.setdefault(_excerpt(read[0]), name)
-    return [(name, shown) for shown, name in readings.items()]
+    if not read:
+        return _Readings(0, [])
+    plausible = [set(texts) for texts in zip(*(read[name] for name in likely if name in read), strict=True)]
+    chosen = max(range(len(plausible)), key=lambda index: len(plausible[index]), default=0)
+    alike = zip(*(plausible[chosen] if plausible else ()), strict=False)
+    differing = next((index for index, characters in enumerate(alike) if len(set(characters)) > 1), None)
+    ways: dict[str, str] = {}
+    for name, texts in read.items():
+        ways.setdefault(_excerpt(texts[chosen], differing), name)
+    return _Readings(numbers[chosen], [(name, shown) for shown, name in ways.items()])
 
 
 def _name(encoding: str) -> str:
     return codecs.lookup(encoding).name
 
 
-def _excerpt(text: str) -> str:
-    """The surroundings of the first character beyond ASCII."""
-    text = text.strip()
-    start = max(0, next((index for index, character in enumerate(text) if not character.isascii()), 0) - SHOWN // 2)
-    return text[start : start + SHOWN]
+def _excerpt(text: str, at: int | None = None) -> str:
+    """The surroundings of a position, or of the first character beyond ASCII."""
+    if at is None:
+        at = next((index for index, character in enumerate(text) if not character.isascii()), 0)
+    start = max(0, at - SHOWN // 2)
+    return text[start : start + SHOWN].strip()
 
 
-def _lines_beyond_ascii(path: Path) -> list[bytes]:
-    """The first of them, up to SAMPLE bytes together."""
+def _lines_beyond_ascii(path: Path) -> tuple[list[int], list[bytes]]:
+    """Numbers and content of the first of them, up to SAMPLE bytes together."""
+    numbers: list[int] = []
     lines: list[bytes] = []
-    size = 0
+    number = 1
     with open_bytes(path) as file:
-        while size < SAMPLE and (line := file.readline(SAMPLE)):
+        while sum(map(len, lines)) < SAMPLE and (line := file.readline(SAMPLE)):
             if not line.isascii():
+                numbers.append(number)
                 lines.append(line)
-                size += len(line)
-    return lines
+            number += line.count(b"\n") or line.count(b"\r")
+    return numbers, lines

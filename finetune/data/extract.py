@@ -4,14 +4,16 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any, TypeVar
 
 from finetune.data.columns import Columns, require_columns
+from finetune.data.equal_cells import of_each
 from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.numbers import as_number
 from finetune.data.row_names import read_names
 from finetune.data.rows import Rows
-from finetune.data.table import BadRows, RowNumbers, Table, Unreadable, pick, unreadable_rows
+from finetune.data.table import BadRows, RowNumbers, Table, Unreadable, pick, readable_rows, unreadable_rows
 from finetune.data.texts import cells_of, joined_texts, read_pairs, read_texts, refuse_numbers
 from finetune.errors import DataError, shorten, suggest
 from finetune.recipe import DataSection
@@ -42,6 +44,7 @@ def extract_rows(
     labels = label_cells(table, columns)
     below, refused = _below_minimum(section, table), _not_kept(section, table)
     unreadable = unreadable_rows(texts, pairs or (), labels)
+    unlabelled = [False] * len(labels) if task == "multi_label" else of_each(is_blank, labels)
     keep: Sequence[int] = (kept := array("q"))
     for index, text in enumerate(texts):
         if index in unreadable:
@@ -52,7 +55,7 @@ def extract_rows(
             dropped["below data.minimum"] += 1
         elif not text.strip() or (pairs is not None and not pairs[index].strip()):
             dropped["empty text"] += 1
-        elif task != "multi_label" and is_blank(labels[index]):
+        elif unlabelled[index]:
             dropped["empty label"] += 1
         else:
             kept.append(index)
@@ -92,6 +95,21 @@ def extract_texts(section: DataSection, table: Table, columns: Columns) -> tuple
     return texts, pairs
 
 
+def texts_to_read(
+    section: DataSection, table: Table, columns: Columns
+) -> tuple[Table, Sequence[str], Sequence[str] | None]:
+    """The rows of a table whose texts can be read, with their texts. Damaged cells of other columns cost no row.
+
+    Raises:
+        DataError: A column holds no texts.
+    """
+    texts, pairs = extract_texts(section, table, columns)
+    kept = readable_rows(table, texts, pairs or ())
+    if len(kept) == len(table):
+        return table, texts, pairs
+    return kept, *extract_texts(section, kept, columns)
+
+
 def label_cells(table: Table, columns: Columns) -> list[Any]:
     """One cell per row; a tuple of cells if every label has its own column."""
     if isinstance(columns.label, str):
@@ -101,7 +119,8 @@ def label_cells(table: Table, columns: Columns) -> list[Any]:
 
 def filled_labels(table: Table, columns: Columns) -> list[Any]:
     """The label cells that are not empty, from which the task is inferred."""
-    return [cell for cell in label_cells(table, columns) if not (is_blank(cell) or isinstance(cell, Unreadable))]
+    cells = label_cells(table, columns)
+    return list(compress(cells, of_each(lambda cell: not (is_blank(cell) or isinstance(cell, Unreadable)), cells)))
 
 
 def texts_as_written(

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finetune.data.arrow_files import READING_ERRORS, features_of, load_dataset_rows, why_unreadable
+from finetune.data.column_names import distinct_names
 from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.label_cells import parse_name
-from finetune.data.table import distinct_names, kind_of
+from finetune.data.table import kind_of
 from finetune.errors import DataError, suggest
 
 EXPECTED = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune.data.column_names import distinct_names
 from finetune.data.numbers import as_number
 from finetune.data.preface import ROLE_NAMES, Preface
-from finetune.data.table import UNREADABLE, distinct_names
+from finetune.data.table import UNREADABLE
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -20,6 +21,9 @@ SENTENCE = 4  # words of a cell, from which it is rather a text than a name
 NAMED = 5  # rows that are named
 QUALTRICS = 2  # rows below the header that describe the columns
 IMPORT_ID = re.compile(r'\{"ImportId": ?"')  # of Qualtrics, in every column
+CODE = re.compile(r"(?=\S*\d)\S+")  # a name of a row, such as doc_17, that is no beginning of a text
+RESPONDENT = re.compile(r"respondent[ _]?id", re.IGNORECASE)  # first column of SurveyMonkey
+ANSWER = re.compile(r"(?:Open-Ended )?Response")  # below the names of its questions
 NAMELESS = re.compile(r"|Unnamed: \d+")  # none, and what pandas makes of none
 
 
@@ -85,12 +89,17 @@ def find_header(
     return header
 
 
-def completed(first: list[str], below: Sequence[list[str]]) -> tuple[list[str], str]:
-    """The first row with an empty name for a column that it does not name, and why; unchanged if it has as many cells
-    as the rows below.
+def completed(first: list[str], below: Sequence[list[str]], are_apart: bool) -> tuple[list[str], str]:
+    """The first row, with an empty name for a column that it does not name, and why; unchanged if it has as many cells
+    as the rows below, or a delimiter in the texts may be why it has not.
 
-    R writes the numbers of rows without a name for their column; some programs end every row but the first with a
-    delimiter.
+    R writes the numbers or names of rows without a name for their column; some programs end every row but the first
+    with a delimiter.
+
+    Args:
+        first: The first row.
+        below: Some of the rows that follow.
+        are_apart: No text can hold the delimiter by mistake: it is a tab, or first cells are enclosed in quotes.
     """
     if len(first) < 2 or not below or len(below[0]) != len(first) + 1:
         return first, ""
@@ -99,13 +108,25 @@ def completed(first: list[str], below: Sequence[list[str]]) -> tuple[list[str], 
         return [*first, ""], f"{said}; the last cell of each row is empty"
     if all(row[0].isdecimal() for row in below):
         return ["", *first], f"{said}; the first cell of each row is its number, as R writes it"
+    names = [row[0].strip() for row in below]
+    if _are_different(names) and (are_apart or (len(names) >= ENOUGH and all(CODE.fullmatch(name) for name in names))):
+        return ["", *first], f"{said}; the first cell of each row is its name, as R writes it"
     return first, ""
 
 
-def described_below(below: Sequence[list[str]]) -> list[list[str]]:
-    """The rows right below the header that are no data: the questions and the import ids of Qualtrics."""
+def _are_different(cells: Sequence[str]) -> bool:
+    """Whether cells may be names of rows: no two are equal, and none is empty."""
+    return len(cells) > 1 and all(cells) and len(set(cells)) == len(cells)
+
+
+def described_below(first: list[str], below: Sequence[list[str]]) -> list[list[str]]:
+    """The rows right below the header that are no data: the questions and the import ids of Qualtrics, the kinds of
+    answers of SurveyMonkey."""
     number = next((n for n, row in enumerate(below[:QUALTRICS]) if all(IMPORT_ID.match(cell) for cell in row)), None)
-    return [] if number is None else list(below[: number + 1])
+    if number is not None:
+        return list(below[: number + 1])
+    of_survey = bool(below) and RESPONDENT.fullmatch(first[0].strip()) and not below[0][0].strip()
+    return [below[0]] if of_survey and any(ANSWER.fullmatch(cell.strip()) for cell in below[0]) else []
 
 
 def names_columns(first: list[str], section: DataSection) -> bool:
@@ -186,6 +207,12 @@ def _check_names(path: str, names: list[str], line: int) -> None:
         )
 
 
+def _name_rows(cells: Sequence[str], columns: Mapping[str, Any], others: Sequence[str]) -> bool:
+    """Whether cells are different in all rows, and shorter than those of another column, the texts."""
+    longest = max((sum(map(len, columns[name])) for name in others), default=0)
+    return sum(map(len, cells)) < longest and _are_different([cell.strip() for cell in cells])
+
+
 def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int]) -> tuple[list[str], list[str]]:
     """Remove columns without a name that are an index or empty from `columns`, with a note; for one that holds text,
     warn in how many rows. Returns notes and warnings.
@@ -210,6 +237,15 @@ def name_nameless(path: str, columns: dict[str, Any], positions: dict[str, int])
         del columns[name]
         what = "an index, as pandas saves it?" if filled else "it is empty"
         notes.append(f"{path}: column {number} has no name and is left out ({what})")
+    rest = [name for name in columns if name not in positions]
+    named_rows = [name for name in texts if positions[name] == 1 and _name_rows(columns[name], columns, rest)]
+    for name in named_rows:
+        del texts[name]
+        as_id = Change(settings={"data.id": name}).for_command_line()
+        notes.append(
+            f"{path}: column 1 has no name and another text in each row, such as {columns[name][0]!r}: names of rows, "
+            f"as R and pandas write them? It is not used. To display them: {as_id}"
+        )
     if not texts:
         return notes, []
     held = sorted({row for filled in texts.values() for row in filled})

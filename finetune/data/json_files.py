@@ -56,13 +56,23 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
             return read_json_lines(file, section)
         objects = _one_after_another(text) if error.msg == "Extra data" else None
         if objects is None:
-            as_python = AS_PYTHON if PYTHON.match(text) else ""
+            as_python = AS_PYTHON if PYTHON.match(text) else _trailing_comma(text, error.pos)
             why = f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.{as_python}"
             raise DataError(why) from error
         file.notes.append(f"{where}: the rows are {len(objects)} documents one after another")
         content = objects
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}.") from error
+    return table_of(file, content, section)
+
+
+def table_of(file: TextFile, content: Any, section: DataSection) -> Table | dict[str, Table]:
+    """The rows of a document, or split -> rows.
+
+    Raises:
+        DataError: It holds no rows in a shape that is known.
+    """
+    where = str(file.path)
     splits = splits_of(content, section)
     if splits is None:
         refuse_split_names(where, section)
@@ -70,6 +80,13 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
     return read_splits(
         list(splits), where, section, lambda name, title: _read_entries(file, splits[name], title, section)
     )
+
+
+def _trailing_comma(text: str, position: int) -> str:
+    """What to delete, where a comma is the last thing before a closing bracket."""
+    before, after = text[:position].rstrip(), text[position:].lstrip()
+    is_last = (before.endswith(",") and after[:1] in ("]", "}")) or (after[:1] == "," and after[1:].lstrip()[:1] == "]")
+    return " Delete the comma before the closing bracket." if is_last else ""
 
 
 def _read_entries(file: TextFile, content: Any, origin: str, section: DataSection) -> Table:

@@ -4,11 +4,13 @@ import ast
 import json
 import re
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
+from finetune.data.equal_cells import are_texts, of_each
+from finetune.data.flags import FLAGS, described, flag_of
 from finetune.data.numbers import PLAIN, NumberStyle
 from finetune.data.rows import Rows, names_of
 from finetune.data.table import BadRows
@@ -18,7 +20,6 @@ from finetune.tasks import Task
 
 BOXES = ("[]", "()", "{}")  # around a list, a tuple, a set
 MOSTLY = 0.95  # fraction of cells that must read as lists, for all to be read so
-FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 # How numpy prints an array: Python would read ['a' 'b'] as ['ab'].
 NO_COMMAS = re.compile(r"""\[\s*(?:(?:'[^']*'|"[^"]*"|[\d.]+)\s+)+(?:'[^']*'|"[^"]*"|[\d.]+)\s*\]""")
 
@@ -45,6 +46,7 @@ class LabelFormat:
         written_lists: Cells are lists written as text, such as ["a", "b"].
         bare_lists: Cells are lists written without quotes, such as [a, b].
         columns: Names of the labels, if each has a 0/1 column.
+        flags: What their cells mean, in the same order; 0 and 1 where it is empty.
         numbers: How numbers are written.
     """
 
@@ -53,6 +55,7 @@ class LabelFormat:
     written_lists: bool = False
     bare_lists: bool = False
     columns: tuple[str, ...] = ()
+    flags: tuple[Mapping[str, bool], ...] = ()
     numbers: NumberStyle = PLAIN
 
 
@@ -62,7 +65,19 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
     Raises:
         DataError: A cell does not fit the task, and such rows are not to be skipped; or no row is left.
     """
+    labels, keep = _parsed(rows, form, origin, bad)
+    if not keep:
+        raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
+    kept = rows if len(keep) == len(rows) else rows.take(keep)
+    votes = None if kept.votes is None else [[parse_name(vote) for vote in each] for each in kept.votes]
+    return replace(kept, labels=labels, votes=votes)
+
+
+def _parsed(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> tuple[list[Any], Sequence[int]]:
+    """The labels that can be read, and their positions."""
     parse = _parser(form)
+    if form.task == "single_label" and are_texts(rows.labels):  # every text is a name
+        return of_each(parse, rows.labels), range(len(rows))
     labels: list[Any] = []
     keep = array("q")
     for index, cell in enumerate(rows.labels):
@@ -72,16 +87,15 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
         except CellError as error:
             why = f"{origin} row {rows.ids[index]}: label {_cell_to_blame(cell, form)!r} {error}."
             bad.add(Problem(why, changes=error.changes))
-    if not keep:
-        raise DataError(f"{origin}: none of its {len(rows)} rows has a label that can be read.", key="data.label")
-    kept = rows if len(keep) == len(rows) else rows.take(keep)
-    votes = None if kept.votes is None else [[parse_name(vote) for vote in each] for each in kept.votes]
-    return replace(kept, labels=labels, votes=votes)
+    return labels, keep
 
 
 def _parser(form: LabelFormat) -> Callable[[Any], Any]:
     if form.columns:
-        return lambda cells: [name for name, cell in zip(form.columns, cells, strict=True) if _parse_flag(name, cell)]
+        flags = form.flags or (FLAGS,) * len(form.columns)
+        return lambda cells: [
+            name for name, cell, words in zip(form.columns, cells, flags, strict=True) if _parse_flag(name, cell, words)
+        ]
     if form.task == "single_label":
         return parse_name
     if form.task == "regression":
@@ -97,7 +111,8 @@ def _cell_to_blame(cell: Any, form: LabelFormat) -> Any:
     """Where each label has a column, the cell that is no flag."""
     if not form.columns:
         return cell
-    return next((part for part in cell if str(part).strip().lower() not in FLAGS), cell)
+    flags = form.flags or (FLAGS,) * len(form.columns)
+    return next((part for part, words in zip(cell, flags, strict=True) if flag_of(part) not in words), cell)
 
 
 def is_blank(cell: Any) -> bool:
@@ -131,10 +146,10 @@ def _parse_names(cell: Any, separator: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def _parse_flag(name: str, cell: Any) -> bool:
-    flag = FLAGS.get(str(cell).strip().lower())
+def _parse_flag(name: str, cell: Any, words: Mapping[str, bool]) -> bool:
+    flag = words.get(flag_of(cell))
     if flag is None:
-        raise CellError(f"in column '{name}' is neither 0 nor 1 (nor true or false)")
+        raise CellError(f"in column '{name}' is neither {described(words)}")
     return flag
 
 
@@ -152,7 +167,7 @@ def are_written_lists(cells: Sequence[Any]) -> bool:
     Raises:
         DataError: They are printed numpy arrays, in which the end of a label cannot be seen.
     """
-    boxed = [cell for cell in cells if _is_boxed(cell, BOXES)]
+    boxed = list(compress(cells, of_each(lambda cell: _is_boxed(cell, BOXES), cells)))
     if not boxed or len(boxed) < MOSTLY * len(cells):
         return False
     printed = next((cell for cell in boxed if NO_COMMAS.fullmatch(cell.strip())), None)
@@ -174,7 +189,7 @@ def are_bare_lists(cells: Sequence[Any]) -> bool:
 
     A column of names such as `[POS]` has none with a comma.
     """
-    boxed = [cell for cell in cells if _is_boxed(cell)]
+    boxed = list(compress(cells, of_each(_is_boxed, cells)))
     return (
         len(boxed) >= MOSTLY * len(cells)
         and any("," in cell for cell in boxed)

@@ -1,10 +1,13 @@
 """The task, inferred from the training label cells; with a note, or with a warning where it is a guess."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
+from finetune.data.equal_cells import are_texts, of_each
+from finetune.data.flags import flag_of, flags_in
 from finetune.data.label_cells import LabelFormat, are_bare_lists, are_written_lists
 from finetune.data.numbers import NO_SIGN, PLAIN, NumberStyle, as_number, number_style
 from finetune.data.table import kind_of
@@ -13,7 +16,8 @@ from finetune.recipe import DataSection
 from finetune.tasks import Task
 
 MULTI_LABEL_FRACTION = 0.01  # of cells with a separator, from which labels are taken for lists
-SEPARATORS = ("|", ";", ",", "/", "#")  # that people and programs put between labels
+SEPARATORS = ("|", ";", ",", "/", "#", " ")  # that people and programs put between labels
+COMBINATIONS = 3  # different cells for each word, from which words are labels
 MANY_CLASSES = 50
 FEW_ROWS = 5  # of a value, on average, below which many whole numbers are amounts and no classes
 FEW_CLASSES = 10  # up to which whole numbers are classes whatever their number of rows
@@ -51,8 +55,9 @@ def _find_format(
     section: DataSection, labels: list[Any], notes: list[str], warnings: list[str], declared: bool
 ) -> LabelFormat:
     if isinstance(section.label, list):
-        return LabelFormat("multi_label", columns=tuple(section.label))
-    style = number_style(labels, None if section.decimal is None else MARKS[section.decimal])
+        return LabelFormat("multi_label", columns=tuple(section.label), flags=_flags(section.label, labels, notes))
+    mark = None if section.decimal is None else MARKS[section.decimal]
+    style = number_style(labels, mark, section.task == "regression")
     warnings += _kind_warnings(labels)
     if section.task in ("auto", "multi_label") and are_written_lists(labels):
         notes.append(f"multi-label: labels are lists written as text, such as {labels[0]}")
@@ -65,7 +70,17 @@ def _find_format(
         warnings += _separator_warnings(section, labels)
     if task == "regression":
         _tell_of_style(style, labels, notes, warnings)
+    warnings += _parentheses_warnings(style, labels, task)
     return LabelFormat(task, section.label_separator, numbers=style)
+
+
+def _flags(names: Sequence[str], cells: Sequence[Sequence[Any]], notes: list[str]) -> tuple[Mapping[str, bool], ...]:
+    """What the cells of each label's column mean; said where an empty cell means no."""
+    flags = tuple(flags_in(set(map(flag_of, column))) for column in zip(*cells, strict=True))
+    marked = [f"'{name}' ({max(words)})" for name, words in zip(names, flags, strict=False) if "" in words]
+    if marked:
+        notes.append(f"label columns: an empty cell means no, a mark yes: {', '.join(marked)}")
+    return flags
 
 
 def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
@@ -78,12 +93,12 @@ def separator_warnings(section: DataSection, labels: list[Any]) -> list[str]:
 
 def _joined(separator: str, labels: Sequence[Any]) -> int:
     """Cells that hold the separator."""
-    return sum(isinstance(label, str) and separator in label for label in labels)
+    return sum(of_each(lambda label: isinstance(label, str) and separator in label, labels))
 
 
 def _kind_warnings(labels: Sequence[Any]) -> list[str]:
     """Cells of several kinds; numbers and texts are alike, as in a CSV, and so are a list and the text of one label."""
-    kinds = Counter(kind_of(label) for label in labels)
+    kinds = Counter(of_each(kind_of, labels))
     if len(kinds) < 2 or set(kinds) <= {"a number", "a text"} or set(kinds) <= {"a list", "a text"}:
         return []
     counted = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
@@ -137,7 +152,7 @@ def _task_of_numbers(
         DataError: Nearly all are numbers, some with fractions.
     """
     plain = style if style.sign == NO_SIGN else PLAIN  # the word of a name such as `topic 12` is no unit
-    numbers = [plain.read(label) for label in labels]
+    numbers = of_each(plain.read, labels)
     fractions = plain.grouped or any(number is not None and not number.is_integer() for number in numbers)
     odd = [label for label, number in zip(labels, numbers, strict=True) if number is None]
     if numbers and not odd:
@@ -209,7 +224,8 @@ def _tell_of_style(style: NumberStyle, labels: Sequence[Any], notes: list[str], 
     several = Change(settings={"data.label_separator": ","}).for_command_line()
     joined = _joined(",", labels)
     also = f" (if cells hold several labels: {several})" if style.decimal == "," and joined < len(labels) else ""
-    notes.append(f"{read}: the decimal mark is '{style.decimal}'{also}")
+    marked = f": the decimal mark is '{style.decimal}'{also}" if {".", ","} & set("".join(different)) else ""
+    notes.append(f"{read}{marked}")
     bare = sum(style.read(label) is not None and not style.has_sign(label) for label in labels)
     if style.sign != NO_SIGN and bare:
         warnings.append(
@@ -218,18 +234,42 @@ def _tell_of_style(style: NumberStyle, labels: Sequence[Any], notes: list[str], 
         )
 
 
+def _parentheses_warnings(style: NumberStyle, labels: Sequence[Any], task: Task) -> list[str]:
+    """Numbers in parentheses: negative amounts, or, beside bare numbers, classes that may be meant as such."""
+    enclosed = list(compress(labels, of_each(style.in_parentheses, labels)))
+    if not enclosed:
+        return []
+    counted = f"data.label: {len(enclosed)} of {len(labels)} labels are numbers in parentheses"
+    if task == "regression":
+        return [f"{counted}, which are read as negative: {enclosed[0]!r} is {style.read(enclosed[0]):g}"]
+    if task != "single_label" or not any(of_each(lambda label: style.read(label) is not None, labels)):
+        return []
+    return [
+        f"{counted}, such as {enclosed[0]!r}, used as classes. If they are negative amounts: "
+        f"{AS_NUMBERS.for_command_line()}"
+    ]
+
+
 def _shown_sign(style: NumberStyle) -> str:
     return f"'{' '.join(part for part in style.sign if part)}'"
 
 
+def _are_tags(parts: Mapping[str, int], cells: Collection[str]) -> bool:
+    """Whether words are labels with a space between them, and no parts of names such as `very good`: each is a cell by
+    itself, too, or there are many combinations of them."""
+    return all(part in cells for part in parts) or len(cells) >= COMBINATIONS * len(parts)
+
+
 def _separator_warnings(section: DataSection, labels: Sequence[Any]) -> list[str]:
     """Another separator than the named one, where most parts of the joined cells are in other cells too."""
-    cells = Counter(label for label in labels if isinstance(label, str))
+    cells = Counter(labels if are_texts(labels) else [label for label in labels if isinstance(label, str)])
     for separator in SEPARATORS:
         joined = sum(count for cell, count in cells.items() if separator in cell)
         if separator == section.label_separator or joined < max(2, MULTI_LABEL_FRACTION * len(labels)):
             continue
         parts = Counter(part for cell in cells for part in {part.strip() for part in cell.split(separator)})
+        if separator == " " and not _are_tags(parts, cells):
+            continue
         of_joined = {part.strip() for cell in cells if separator in cell for part in cell.split(separator)}
         if 2 * sum(parts[part] > 1 for part in of_joined) > len(of_joined):
             advice = Change(settings={"data.label_separator": separator}).for_command_line()

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+from finetune.data.equal_cells import are_texts
 from finetune.data.numbers import as_number
 from finetune.data.rows import Rows, names_of
 from finetune.data.spellings import one_spelling, same_spellings, shown
@@ -118,6 +119,8 @@ def _declared_order(declared: list[str], trained: list[str], notes: list[str]) -
 
 def count_labels(rows: Rows) -> Counter[str]:
     """Label -> rows; a multi-label row counts for each of its labels."""
+    if are_texts(rows.labels):
+        return Counter(rows.labels)
     counts: Counter[str] = Counter()
     for label in rows.labels:
         counts.update(names_of(label))

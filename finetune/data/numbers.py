@@ -6,22 +6,27 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-LONGEST_SIGN = 12  # characters of a currency, unit or % beside the digits
+from finetune.data.equal_cells import are_texts
+
+LONGEST_SIGN = 16  # characters of a currency, unit or % beside the digits
 GROUPERS = " '’\u00a0\u2009\u202f"  # between thousands, beside the point or comma that is not the decimal mark
 MINUS = ("-", "−")
 NO_SIGN = ("", "")
+OUT_OF = r"(?:/|out of)\s*\d{1,3}"  # the largest number of a scale, as in 7/10
 WRITTEN = re.compile(
     r"(?P<minus>[-+−]?)(?P<before>(?:[^-\d+−.,]+(?:\. )?)?)\s*(?P<inner>[-+−]?)"
-    rf"(?P<digits>[.,]?\d(?:[\d.,{GROUPERS}]*\d)?)(?P<after>[^-\d+−,]*)"
+    rf"(?P<digits>[.,]?\d(?:[\d.,{GROUPERS}]*\d)?)(?P<after>(?:\s*{OUT_OF})?[^-\d+−,]*)"
 )
+SPACES_IN_RATIO = re.compile(r"(?<=/)\s+|\s+(?=\s)")
+PLURAL = re.compile(r"(?<=[^\W\d_]{3})s$")  # 1 star, 2 stars
 NO_CENTS = re.compile(r"(?<=\d)[.,][-−–—]+(?=\D*$)")
 LAKHS = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}")
 # A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
 AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
-AMOUNT_AFTER = re.compile(r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,4}\.?")
+AMOUNT_AFTER = re.compile(rf"{OUT_OF}(?: [^\W\d_]+)?|" r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,12}\.?")
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # as programs write whole numbers: 3, and 3.0 beside a gap
 
 
@@ -45,12 +50,14 @@ class NumberStyle:
         sign: Currency, unit or % of most cells: the characters before and after the digits.
         grouped: Whether a cell has thousands separators.
         unclear: A cell such as `1,299` if no cell shows whether the comma is the decimal mark.
+        parentheses: Whether a number in parentheses is negative: an amount, and not the mark `(1)` of a list.
     """
 
     decimal: str = "."
     sign: tuple[str, str] = NO_SIGN
     grouped: bool = False
     unclear: str | None = None
+    parentheses: bool = False
 
     def read(self, cell: Any) -> float | None:
         """The finite number in a cell of this style; None if it is not a number, or has another sign."""
@@ -59,12 +66,20 @@ class NumberStyle:
             if number is not None or not isinstance(cell, str):
                 return number
         written = _Written.of(cell)
-        return None if written is None or written.sign not in (NO_SIGN, self.sign) else written.value(self.decimal)
+        if written is None or written.sign not in (NO_SIGN, self.sign):
+            return None
+        return None if written.in_parentheses and not self.parentheses else written.value(self.decimal)
 
     def has_sign(self, cell: Any) -> bool:
         """Whether the cell is a number with the sign of the column."""
         written = _Written.of(cell) if isinstance(cell, str) else None
         return written is not None and written.sign == self.sign != NO_SIGN and self.read(cell) is not None
+
+    def in_parentheses(self, cell: Any) -> bool:
+        """Whether the cell is a number in parentheses, whatever they mean."""
+        return (
+            isinstance(cell, str) and cell.strip()[:1] == "(" and replace(self, parentheses=True).read(cell) is not None
+        )
 
     @property
     def is_amount(self) -> bool:
@@ -86,6 +101,7 @@ class _Written:
     minus: bool
     sign: tuple[str, str]
     digits: str
+    in_parentheses: bool = False
 
     @staticmethod
     def of(cell: str) -> _Written | None:
@@ -94,11 +110,11 @@ class _Written:
         found = WRITTEN.fullmatch(cell[1:-1].strip() if in_parentheses else cell)
         if found is None or (bool(found["minus"]) + bool(found["inner"]) + in_parentheses > 1):
             return None
-        sign = (found["before"].strip(), found["after"].strip())
+        sign = (found["before"].strip(), PLURAL.sub("", SPACES_IN_RATIO.sub("", found["after"].strip())))
         if len("".join(sign)) > LONGEST_SIGN:
             return None
         minus = in_parentheses or bool(set(MINUS) & {found["minus"], found["inner"]})
-        return _Written(minus, sign, found["digits"])
+        return _Written(minus, sign, found["digits"], in_parentheses)
 
     def value(self, decimal: str) -> float | None:
         """Thousands come in groups of three, or above the first as in India of two, separated by the same mark
@@ -121,7 +137,7 @@ class _Written:
         return marks[0] if len(marks) == 1 and {",", "."} & set(self.digits) else None
 
 
-def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyle:
+def number_style(cells: Sequence[Any], decimal: str | None = None, asked: bool = False) -> NumberStyle:
     """The style in which most cells of a column are numbers.
 
     A cell that can be read in only one way votes for the decimal mark: `4,2` and `1.299,00` for the comma, `4.2` and
@@ -130,8 +146,10 @@ def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyl
     Args:
         cells: Filled label cells.
         decimal: The mark, if the recipe sets it.
+        asked: The recipe says that they are numbers; else parentheses are a minus only beside a currency, a unit, a
+            fraction or thousands set apart.
     """
-    counts = Counter(cell for cell in cells if isinstance(cell, str))
+    counts = Counter(cells if are_texts(cells) else [cell for cell in cells if isinstance(cell, str)])
     found = {cell: written for cell in counts if (written := _Written.of(cell)) is not None}
     votes: Counter[str | None] = Counter()
     for cell, written in found.items():
@@ -149,6 +167,7 @@ def number_style(cells: Sequence[Any], decimal: str | None = None) -> NumberStyl
         sign,
         any(not written.digits.replace(chosen, "", 1).isdecimal() for written in same.values()),
         None if known else next((cell for cell, written in same.items() if "," in written.digits), None),
+        asked or sign != NO_SIGN or any(not written.digits.isdecimal() for written in same.values()),
     )
 
 

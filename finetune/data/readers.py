@@ -22,9 +22,9 @@ from finetune.data.formats.arff import read_arff
 from finetune.data.formats.excel import read_excel
 from finetune.data.formats.fasttext import is_fasttext, read_fasttext
 from finetune.data.formats.names import same_name
-from finetune.data.formats.rasa import read_rasa
 from finetune.data.formats.spacy_cats import read_docbin
 from finetune.data.formats.text_folders import is_text_folder, read_text_folder
+from finetune.data.formats.yaml_files import read_yaml
 from finetune.data.json_files import read_json, read_json_lines
 from finetune.data.memory import is_stored, read_stored
 from finetune.data.table import Table
@@ -91,7 +91,7 @@ READERS: dict[str, Reader] = {
     "Arrow": Reader(lambda path, _: read_arrow(path), (".feather", ".arrow"), streams=True),
     "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
     "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
-    "Rasa": Reader(read_rasa, (".yml", ".yaml"), settings=("encoding",), streams=True),
+    "Rasa": Reader(read_yaml, (".yml", ".yaml"), settings=("encoding", "split_names"), streams=True),
     "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
     "DocBin": Reader(read_docbin, (".spacy",), streams=True),
     "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),

@@ -263,6 +263,13 @@ def are_rows(file: TextFile, skip: int, disputed: Sequence[tuple[int, int]], pla
     return False
 
 
+def are_apart(file: TextFile, last: int, dialect: Dialect) -> bool:
+    """Whether no delimiter can be in a text by mistake: it is a tab, or the first row, below line `last`, begins with a
+    quote."""
+    row = next(lines_from(file, last), "")
+    return dialect.delimiter == "\t" or (dialect.quote is not None and row.startswith(dialect.quote))
+
+
 def line_of_quote(file: TextFile, first: int, last: int, delimiter: str) -> int:
     """Line of the quote in lines `first` to `last` that is not closed before a delimiter; `first` when all are."""
     text = "".join(islice(file.lines(newline=""), first - 1, last))
@@ -311,6 +318,11 @@ def settings_of(dialect: Dialect) -> dict[str, str]:
     if dialect.quote != '"':
         settings["data.quote_char"] = dialect.quote
     return {**settings, **({"data.escape": dialect.escape} if dialect.escape else {})}
+
+
+def shown_mark(delimiter: str) -> str:
+    """A delimiter in messages."""
+    return "'\\t'" if delimiter == "\t" else f"'{delimiter}'"
 
 
 def described(dialect: Dialect, as_reading: bool = False) -> str:

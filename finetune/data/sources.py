@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
+from finetune.data.foreign_files import way_to_read
 from finetune.data.formats.exports import EXPORTS, find_export, plain_table, text_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
@@ -14,7 +15,7 @@ from finetune.data.formats.single_lists import unwrap_single
 from finetune.data.locate import SHOWN, HubName, locate, split_files, unused_files
 from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
-from finetune.data.table import Table, join_tables, readable_rows
+from finetune.data.table import Table, join_tables
 from finetune.errors import Change, DataError, shorten
 from finetune.recipe import DataSection
 
@@ -95,7 +96,7 @@ def _labelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table
 
 
 def _unlabelled(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
-    return {split: text_table(readable_rows(table), section) for split, table in _with_texts(tables, section).items()}
+    return {split: text_table(table, section) for split, table in _with_texts(tables, section).items()}
 
 
 def _with_texts(tables: dict[str, Table], section: DataSection) -> dict[str, Table]:
@@ -155,7 +156,7 @@ def read_unlabelled(section: DataSection) -> Table:
         raise DataError(why, key="data.unlabelled", found=str(path))
     (table,) = tables.values()
     _require_rows(table)
-    return text_table(readable_rows(table), section)
+    return text_table(table, section)
 
 
 def _extra_file(section: DataSection, split: str) -> Path:
@@ -190,9 +191,10 @@ def _reader_of(path: Path, section: DataSection) -> Reader:
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
         inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
+        way = way_to_read(path, data_suffix(path))
         raise DataError(
             f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.",
-            Change(settings={"data.format": "csv"}, note="if it is a table"),
+            way or Change(settings={"data.format": "csv"}, note="if it is a table"),
         )
     return reader
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+from finetune.data.equal_cells import are_texts
 from finetune.data.numbers import as_number, is_whole
 from finetune.data.rows import Rows, names_of
 from finetune.data.votes import renamed
@@ -27,6 +28,16 @@ PLACEHOLDERS = frozenset(
         *("null", "(null)", "nil", "nan", "<na>", "na", "n/a", "n.a.", "n.a", "not available", "missing"),
         *("#n/a", "#na", "#null!", "#value!", "#ref!", "#div/0!", "#name?"),
         *("no label", "unlabeled", "unlabelled", "not labeled", "not labelled", "no majority", "no consensus"),
+        *(
+            "\\n",
+            "<null>",
+            "(blank)",
+            "(empty)",
+            "#n/d",
+            "#nv",
+            "#wert!",
+            "#bezug!",
+        ),  # MySQL, pivot tables, Excel
         *("tbd", "todo", "to do"),
     ]
 )
@@ -112,9 +123,10 @@ def unite_numbers(tables: dict[str, Rows], named: Collection[str], notes: list[s
         named: Names in `data.label_map`, `data.labels` and `data.drop_labels`.
         notes: Extended with a message.
     """
-    names = {
-        name for rows in tables.values() for label in (*rows.labels, *(rows.votes or ())) for name in names_of(label)
-    }
+    names: set[str] = set()
+    for rows in tables.values():
+        labels = rows.labels if are_texts(rows.labels) else [name for label in rows.labels for name in names_of(label)]
+        names.update(labels, *(rows.votes or ()))
     by_value: dict[Decimal, list[str]] = defaultdict(list)
     for name in names:
         if is_whole(name):

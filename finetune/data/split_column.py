@@ -6,7 +6,8 @@ from collections import Counter
 
 from finetune.data.column_hints import flag_split
 from finetune.data.dataset_sets import choose_splits
-from finetune.data.label_cells import FLAGS, cell_name, is_blank
+from finetune.data.flags import FLAGS
+from finetune.data.label_cells import cell_name, is_blank
 from finetune.data.table import Table
 from finetune.data.texts import cells_of
 from finetune.errors import Change, DataError, shorten, suggest

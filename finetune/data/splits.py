@@ -3,10 +3,12 @@
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from finetune.data.counts import held_out_note
 from finetune.data.folds import cut_folds
 from finetune.data.groups import draw_groups
+from finetune.data.labels import count_labels
 from finetune.data.numbers import NO_SIGN, number_style
 from finetune.data.rows import Rows, names_of
 from finetune.data.spellings import one_spelling, same_spellings
@@ -55,7 +57,7 @@ def make_splits(
         free = _without(free, fold)
         missing.remove("test")
     total = len(free) + len(kept)
-    classes = len({pool.labels[row] for row in free}) if task == "single_label" else 1
+    classes = len(set(map(pool.labels.__getitem__, free))) if task == "single_label" else 1
     default = max(holdout_size(total), classes)
     for name in missing:
         size = _rows_of(getattr(section, f"{name}_size"), total, default, f"data.{name}_size")
@@ -180,20 +182,15 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, notes:
         )
     if task == "regression":
         return range(len(pool))
-    holders: dict[str, set[str | int]] = {}
-    for label, unit in zip(pool.labels, whole, strict=True):
-        for name in names_of(label):
-            members = holders.setdefault(name, set())
-            if len(members) < parts:
-                members.add(unit)
-    rare = sorted(name for name, members in holders.items() if len(members) < parts)
+    sizes = count_labels(pool) if pool.groups is None else _groups_with(pool.labels, pool.groups, parts)
+    rare = sorted(name for name, size in sizes.items() if size < parts)
     if not rare:
         return range(len(pool))
     lacking = set(rare)
     fixed = {unit for label, unit in zip(pool.labels, whole, strict=True) if not lacking.isdisjoint(names_of(label))}
     free = [row for row, unit in enumerate(whole) if unit not in fixed]
     what = "groups" if pool.groups else "rows"
-    shown = shorten([f"{name} ({len(holders[name])})" for name in rare], SHOWN)
+    shown = shorten([f"{name} ({sizes[name]})" for name in rare], SHOWN)
     left = {name for row in free for name in names_of(pool.labels[row])}
     if len({whole[row] for row in free}) < parts or len(left) < (2 if task == "single_label" else 1):
         raise DataError(
@@ -205,6 +202,17 @@ def _measurable(section: DataSection, pool: Rows, task: Task, parts: int, notes:
         )
     notes.append(f"classes with fewer than {parts} {what} stay in training, and are not measured: {shown}")
     return free
+
+
+def _groups_with(labels: Sequence[Any], groups: Sequence[str], most: int) -> dict[str, int]:
+    """Label -> how many groups have it, counted up to `most`."""
+    holders: dict[str, set[str]] = {}
+    for label, group in zip(labels, groups, strict=True):
+        for name in names_of(label):
+            members = holders.setdefault(name, set())
+            if len(members) < most:
+                members.add(group)
+    return {name: len(members) for name, members in holders.items()}
 
 
 def _other_labels(section: DataSection, pool: Rows, task: Task) -> list[Change]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, overload
 
+from finetune.data.equal_cells import are_texts
 from finetune.errors import Change, DataError, Problem, as_problem
 
 CHUNK = 1024  # rows that are packed together: to read one of them, all are unpacked
@@ -70,6 +71,10 @@ class Texts(Sequence[str]):
         """All of them."""
         return self._joined.decode().split(SEPARATOR)
 
+    def contains(self, part: bytes) -> bool:
+        """Whether a text has these bytes, which hold no SEPARATOR."""
+        return part in self._joined
+
     @overload
     def __getitem__(self, index: int) -> str: ...
 
@@ -102,6 +107,16 @@ class Column(Sequence[Any]):
         return self._decode is _plain and all(
             isinstance(chunk, Texts) or (isinstance(chunk, list) and set(map(type, chunk)) <= {str})
             for chunk in self._chunks
+        )
+
+    def may_contain(self, part: str) -> bool:
+        """Whether a text of the column has this part; True as well where cells are not packed texts."""
+        if self._decode is not _plain:
+            return True
+        packed = [chunk for chunk in self._chunks if isinstance(chunk, Texts)]
+        others = [chunk for chunk in self._chunks if not isinstance(chunk, Texts)]
+        return any(chunk.contains(part.encode()) for chunk in packed) or any(
+            not are_texts(chunk) or any(part in cell for cell in set(chunk)) for chunk in others
         )
 
     def holds_unreadable(self) -> bool:
@@ -318,31 +333,13 @@ class BadRows:
         return Counter({"row that cannot be read": self.count} if self.count else {})
 
 
-def distinct_names(names: Sequence[str], origin: str, notes: list[str]) -> list[str]:
-    """The names of the columns, where a name that several columns have is completed by their positions, so that it
-    refers to none of them; with a note. Again, where another column is called so. Empty names stay.
-
-    Args:
-        names: One per column.
-        origin: Name of the table in messages.
-        notes: Extended with a message.
-    """
-    counts = Counter(name for name in names if name)
-    if max(counts.values(), default=1) == 1:
-        return list(names)
-    distinct = [f"{name} (column {n})" if counts[name] > 1 else name for n, name in enumerate(names, start=1)]
-    for name, count in counts.items():
-        if count > 1:
-            called = ", ".join(f"'{new}'" for new, old in zip(distinct, names, strict=True) if old == name)
-            notes.append(f"{origin}: {count} columns are called '{name}'. They are told apart as {called}")
-    return distinct_names(distinct, origin, notes)
-
-
 def unreadable_rows(*columns: Sequence[Any]) -> dict[int, str]:
     """Position of each row with an unreadable cell in one of these columns -> why. A cell may be a tuple of cells."""
     found: dict[int, str] = {}
     for column in columns:
         if isinstance(column, Column) and not column.holds_unreadable():
+            continue
+        if not isinstance(column, Column) and not set(map(type, column)) & {tuple, Unreadable}:
             continue
         for row, cell in enumerate(column):
             for part in cell if isinstance(cell, tuple) else (cell,):
@@ -351,21 +348,26 @@ def unreadable_rows(*columns: Sequence[Any]) -> dict[int, str]:
     return found
 
 
-def readable_rows(table: Table) -> Table:
-    """The table without rows that have an unreadable cell in any column; they are counted, and the first are named."""
+def readable_rows(table: Table, *used: Sequence[Any]) -> Table:
+    """The table without rows that have an unreadable cell; they are counted, and the first are named.
+
+    Args:
+        table: The table.
+        used: Cells that are used, one per row in each sequence; without any, those of all columns.
+    """
     bad = BadRows(skip=True)
-    found = unreadable_rows(*(column for column in table.columns.values() if isinstance(column, Column)))
+    found = unreadable_rows(*(used or (column for column in table.columns.values() if isinstance(column, Column))))
     if not found:
         return table
     for _, why in sorted(found.items()):
         bad.add(why)
     kept = table.take([row for row in range(len(table)) if row not in found])
     return replace(
-        table,
-        columns=kept.columns,
+        kept,
+        notes=table.notes,
         warnings=[*table.warnings, *bad.warnings()],
         dropped=table.dropped + bad.dropped(),
-        votes=kept.votes,
+        lines=table.lines,
     )
 
 

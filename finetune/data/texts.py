@@ -10,6 +10,7 @@ from typing import Any, Literal
 from finetune.data.label_cells import as_written_list, is_blank
 from finetune.data.numbers import as_number
 from finetune.data.table import Column, Table, Unreadable, UnusableColumn
+from finetune.data.text_traces import traces
 from finetune.errors import Change, DataError
 from finetune.recipe.template import template_parts
 
@@ -55,6 +56,9 @@ def text_shape(table: Table, column: str, paired: bool, notes: list[str], warnin
             f"column '{column}': texts are lists written as text, such as {cells[0][:60]!r}: brackets and quotes are "
             "read as part of the text. Save the words joined by spaces, or as lists in JSON lines"
         )
+    found = traces(column, [cell for cell in cells if isinstance(cell, str)])
+    notes += found[0]
+    warnings += found[1]
     if not cells or not all(isinstance(cell, list) and all(isinstance(part, str) for part in cell) for cell in cells):
         return "text"
     if (

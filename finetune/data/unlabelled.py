@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from finetune.data.columns import Columns
 from finetune.data.duplicates import TextKey, find_leaks, text_keys
-from finetune.data.extract import extract_texts
+from finetune.data.extract import texts_to_read
 from finetune.data.rows import Rows
 from finetune.data.sources import read_unlabelled
 from finetune.data.table import Table
@@ -71,11 +71,11 @@ def read_pool(section: DataSection, columns: Columns) -> Pool | None:
     try:
         table = read_unlabelled(section)
         _require_columns(table, columns)
-        texts, pairs = extract_texts(section, table, columns)
+        table, texts, pairs = texts_to_read(section, table, columns)
     except DataError as error:
         raise DataError([_blamed(problem) for problem in error.problems]) from error
     dropped = Counter(table.dropped)
-    rows = Rows(texts, pairs, [None] * len(texts), [str(row + 1) for row in range(len(texts))])
+    rows = Rows(texts, pairs, [None] * len(texts), [str(table.number(row)) for row in range(len(texts))])
     filled = [row for row, text in enumerate(texts) if text.strip() and (pairs is None or pairs[row].strip())]
     dropped["empty text"] += len(rows) - len(filled)
     rows = rows.take(filled)

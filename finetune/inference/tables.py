@@ -12,9 +12,9 @@ from typing import Any
 
 from finetune.atomic import replaced_file
 from finetune.data.columns import TEXT_NAMES, choose_text_columns
-from finetune.data.extract import extract_texts
+from finetune.data.extract import texts_to_read
 from finetune.data.sources import read_sources
-from finetune.data.table import Table, UnusableColumn
+from finetune.data.table import Column, Table, UnusableColumn, unreadable_rows
 from finetune.errors import Change, DataError, OutputError
 from finetune.inference.predictions import Reading
 from finetune.recipe import DataSection
@@ -56,8 +56,18 @@ def read_input(section: DataSection, reading: Reading) -> Input:
     table = read_table(section, labelled=False)
     section, guessed = with_columns(section, table, reading)
     columns = choose_text_columns(section, table)
-    texts, pairs = extract_texts(section, table, columns)
-    return Input(table, texts, pairs, (*table.notes, *guessed, *columns.notes), tuple(table.warnings))
+    table, texts, pairs = texts_to_read(section, table, columns)
+    warnings = (*table.warnings, *_damage_warnings(table))
+    return Input(table, texts, pairs, (*table.notes, *guessed, *columns.notes), warnings)
+
+
+def _damage_warnings(table: Table) -> list[str]:
+    """Columns with bytes that are not text, and how they are written again."""
+    found = {name: len(unreadable_rows(column)) for name, column in table.columns.items() if isinstance(column, Column)}
+    counted = ", ".join(f"'{name}' ({count} rows)" for name, count in found.items() if count)
+    if not counted:
+        return []
+    return [f"{table.origin}: bytes that are not text, in columns that are not read, are written as \ufffd: {counted}"]
 
 
 def read_table(section: DataSection, labelled: bool) -> Table:
@@ -122,7 +132,7 @@ def usable_columns(table: Table) -> tuple[dict[str, Sequence[Any]], dict[str, st
 
 def _kind_of(values: Iterable[Any]) -> str:
     """One kind for all cells: text, boolean, integer, number; other, where they differ or are lists or objects."""
-    types = {type(value) for value in values if value is not None}
+    types = {str if isinstance(value, str) else type(value) for value in values if value is not None}
     if types <= {str}:
         return "text"
     kinds: tuple[tuple[set[type], str], ...] = (({bool}, "boolean"), ({int}, "integer"), ({int, float}, "number"))

@@ -419,10 +419,20 @@ def problems(*arguments: object, exit_code: int = 2) -> str:
         (["--presets", "none,strng"], "'strng' is not a preset. Did you mean strong?"),
         (["--presets", ""], "--presets '': a comparison needs two or more. Try: --presets none,strong"),
         (["--seeds", "0"], "expected 1 to 1000 seeds. Try: --seeds 0, (for seed 0 alone)"),
-        (["--seeds", "-1"], "--seeds -1: expected how many, such as 5, or which, such as 3,7,11."),
+        (
+            ["--seeds", "-1"],
+            "--seeds -1: expected how many, such as 5, which, such as 3,7,11, or, ",
+        ),
         (["--seeds", "1,1"], "--seeds 1,1: names a seed twice; repeating a run gives no second observation."),
-        (["--seeds", "two"], "--seeds two: expected how many, such as 5, or which, such as 3,7,11."),
-        (["--seeds", "1.5"], "--seeds 1.5: expected how many, such as 5, or which, such as 3,7,11."),
+        (["--seeds", "aut:10"], "such as 3,7,11, or, to compare, auto:MOST, such as auto:10."),
+        (
+            ["--seeds", "two"],
+            "--seeds two: expected how many, such as 5, which, such as 3,7,11, or, ",
+        ),
+        (
+            ["--seeds", "1.5"],
+            "--seeds 1.5: expected how many, such as 5, which, such as 3,7,11, or, ",
+        ),
         (["--seeds", "4294967296,"], "--seeds 4294967296: a seed must be below 4294967296 and not negative."),
         (["--set", "techniques.dropout.hidden=0.3"], "would change every preset, the baseline too"),
         (

@@ -70,6 +70,49 @@ def test_any_other_cell_names_row_column_and_value(tmp_path: Path, cell: Any) ->
     assert any("row 30" in warning for warning in data.warnings)
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [[("yes", "NO"), ("no", "no"), ("Yes", "yes")], [("x", ""), ("", ""), ("X", "x")], [("✓", 0), ("", 0), ("✓", 1)]],
+)
+def test_words_and_marks_say_which_labels_a_text_has(tmp_path: Path, cells: list[tuple[Any, ...]]) -> None:
+    data = load_flags(tmp_path, cells)
+    assert (data.task, data.labels) == ("multi_label", ["rude", "fair"])
+    assert labels_of(data) == [["rude"], [], ["rude", "fair"]]
+    assert any("an empty cell means no, a mark yes: 'rude'" in note for note in data.notes) == ("" in cells[1])
+
+
+def test_a_word_among_marks_names_the_row(tmp_path: Path) -> None:
+    rows = [(f"some text {row}", "yes" if row % 2 else "no", "0") for row in range(20)]
+    rows[7] = ("some text", "maybe", "0")
+    path = write_csv(tmp_path / "data.csv", ["text", "rude", "fair"], rows)
+    told = refusal(DataError, load_data, DataSection(source=str(path), label=["rude", "fair"]))
+    assert "row 8: label 'maybe' in column 'rude' is neither 'no' nor 'yes', unlike the other cells" in told
+
+
+def test_columns_of_marks_are_suggested_as_labels(tmp_path: Path) -> None:
+    rows = [
+        (f"some text {row}", "x" if row % 2 else "", "" if row % 3 else "x", "note" if row % 5 else "")
+        for row in range(30)
+    ]
+    path = write_csv(tmp_path / "data.csv", ["text", "rude", "fair", "remark"], rows)
+    told = refusal(DataError, load_data, DataSection(source=str(path)))
+    assert '--set \'data.label=["rude", "fair"]\'' in told
+
+
+def test_tags_with_spaces_between_them_are_said(tmp_path: Path) -> None:
+    tags = ["billing refund", "billing", "refund app", "app", "app billing", "refund"]
+    path = write_csv(tmp_path / "a.csv", ["text", "tags"], [(f"text {n}", tags[n % 6]) for n in range(60)])
+    warnings = load_data(DataSection(source=str(path))).warnings
+    assert any(
+        "label cells contain ' '" in warning and "--set 'data.label_separator=" in warning for warning in warnings
+    )
+    assert load_data(DataSection(source=str(path), label_separator=" ")).labels == ["app", "billing", "refund"]
+    names = ["very good", "good", "not good", "very bad", "bad", "not bad"]  # of several words
+    path = write_csv(tmp_path / "b.csv", ["text", "label"], [(f"text {n}", names[n % 6]) for n in range(60)])
+    warnings = load_data(DataSection(source=str(path))).warnings
+    assert not any("label_separator" in warning for warning in warnings)
+
+
 def test_a_missing_label_column_suggests_the_closest(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["text", "rude", "fair"], [("x", "1", "0")])
     told = refusal(DataError, load_data, DataSection(source=str(path), label=["rude", "fare"]))

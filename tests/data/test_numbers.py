@@ -43,6 +43,11 @@ def load(folder: Path, cells: list[str], rows: int = 60, **settings: Any) -> Dat
         (["Rs. 12", "Rs. 7"], [12, 7]),
         ([1, 2.5, "3"], [1, 2.5, 3]),
         (["($12.50)", "$3.00", "(4)"], [-12.5, 3, -4]),
+        (["7/10", "8.5/10", "10 / 10", "6"], [7, 8.5, 10, 6]),
+        (["4/5 stars", "3/5 stars"], [4, 3]),
+        (["7 out of 10", "8  out of 10"], [7, 8]),
+        (["4.0 out of 5 stars", "1.0 out of 5 stars"], [4, 1]),
+        (["1 star", "2 stars", "5 stars"], [1, 2, 5]),
         (["12,34,567.0", "1,00,000"], [1234567, 100000]),
         (["12,-", "3,50", "1.299,–"], [12, 3.5, 1299]),
         (["CHF 12.-", "CHF 1'299.50"], [12, 1299.5]),
@@ -54,7 +59,7 @@ def test_numbers_are_read_as_people_write_them(cells: list[Any], numbers: list[f
 
 @pytest.mark.parametrize(
     "cell",
-    ["4/5", "3-4", "12:30", "2024-05-31", "1,2,3", "3 4", "1.2.3", "0,123,456", "(-3)", "x", "", "nan"],
+    ["4/5/6", "1/2000", "3-4", "12:30", "2024-05-31", "1,2,3", "3 4", "1.2.3", "0,123,456", "(-3)", "x", "", "nan"],
 )
 def test_what_is_no_number_is_none_in_any_style(cell: str) -> None:
     assert number_style([cell]).read(cell) is None
@@ -107,6 +112,54 @@ def test_numbers_with_a_sign_are_classes_with_a_warning_and_numbers_where_asked_
     data = load(tmp_path, cells, task="regression")
     assert data.task == "regression"
     assert any(f"'{cells[0]}' is read as" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "sign", "number"), [(["7/10", "8/10", "2/10"], "/10", 7), (["4 out of 5", "2 out of 5"], "out of 5", 4)]
+)
+def test_ratings_on_a_scale_are_classes_with_a_warning_and_numbers_where_asked_for(
+    tmp_path: Path, cells: list[str], sign: str, number: float
+) -> None:
+    data = load(tmp_path, cells)
+    assert (data.task, data.labels) == ("single_label", sorted(cells))
+    assert [warning for warning in data.warnings if "data.label" in warning] == [
+        f"data.label: 60 of 60 labels are numbers with '{sign}', such as '{cells[0]}', used as {len(cells)} classes. "
+        "To predict the number: --set data.task=regression"
+    ]
+    data = load(tmp_path, cells, task="regression")
+    assert set(data.train.labels) == {float(cell.split("/")[0].split()[0]) for cell in cells}
+    assert f"numbers: {cells[0]!r} is read as {number}" in data.notes
+    with refuses(DataError, "row 2: label '8/9' is not a number"):
+        load(tmp_path, ["7/10", "8/9", "3/10", "4/10"], task="regression")
+
+
+def test_marks_of_a_list_are_classes_and_no_negative_numbers(tmp_path: Path) -> None:
+    for count in (3, 30):  # few, and more different ones than classes of whole numbers may have
+        cells = [f"({number})" for number in range(1, count + 1)]
+        data = load(tmp_path, cells, rows=max(60, 4 * count))
+        assert (data.task, set(data.labels or ())) == ("single_label", set(cells))
+        assert not any("parentheses" in warning for warning in data.warnings)
+    data = load(tmp_path, ["1", "2", "(2)"])
+    assert data.labels == ["1", "2", "(2)"]
+    assert any(
+        "20 of 60 labels are numbers in parentheses, such as '(2)', used as classes. If they are negative amounts: "
+        "--set data.task=regression" in warning
+        for warning in data.warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings"),
+    [(["1", "2", "(2)"], {"task": "regression"}), (["1.5", "2", "(2)"], {}), (["1,200", "2", "(2)"], {})],
+)
+def test_amounts_in_parentheses_are_negative_where_something_else_tells_of_amounts(
+    tmp_path: Path, cells: list[str], settings: dict[str, Any]
+) -> None:
+    data = load(tmp_path, cells, **settings)
+    assert data.task == "regression"
+    assert -2 in data.train.labels
+    said = "20 of 60 labels are numbers in parentheses, which are read as negative: '(2)' is -2"
+    assert any(said in warning for warning in data.warnings)
 
 
 def test_numbers_without_the_sign_of_the_others_are_a_warning(tmp_path: Path) -> None:

@@ -196,6 +196,38 @@ def test_a_cyrillic_file_is_guessed(write: Write) -> None:
     assert list(only(path).columns["text"]) == lines
 
 
+@pytest.mark.parametrize("encoding", ["koi8_r", "cp866", "iso8859_5"])
+def test_cyrillic_of_other_encodings_is_guessed(write: Write, encoding: str) -> None:
+    lines = ["Привет, как дела", "очень хороший фильм", "мне не понравилось это кино", "ужасная игра актёров"]
+    path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode(encoding), "d.tsv")
+    table = only(path)
+    assert list(table.columns["text"]) == lines
+    assert f"It is read as {encoding}, which is a guess" in table.warnings[0]
+
+
+def test_a_file_of_an_old_mac_is_guessed(write: Write) -> None:
+    lines = [
+        "Größe passt, Qualität überzeugt",
+        "Schrecklich, ich würde es nicht weiterempfehlen – leider",
+        "Très déçu, écran cassé à l’arrivée",
+        "Für den Preis völlig in Ordnung",
+        "Niño feliz, señora contenta",
+        "“Great” value, don’t hesitate…",
+    ]
+    path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode("mac_roman"), "d.tsv")
+    assert list(only(path).columns["text"]) == lines
+
+
+def test_a_guess_shows_the_line_that_likely_encodings_read_differently(write: Write) -> None:
+    """Small letters of Windows and of old Macs are the same bytes, nearly all; capitals are not."""
+    lines = ["привет, как дела", "очень хороший фильм", "Ужасная игра, Музыка тоже"]
+    path = write(("text\tlabel\n" + "".join(f"{line}\ta\n" for line in lines)).encode("mac_cyrillic"), "d.tsv")
+    (warning,) = only(path).warnings
+    assert "line 4 holds" in warning
+    assert "'Ужасная игра, Музыка тоже\\ta' as mac_cyrillic" in warning
+    assert list(only(path, encoding="mac_cyrillic").columns["text"]) == lines
+
+
 def test_damaged_utf8_is_not_taken_for_another_encoding(write: Write) -> None:
     path = write("text,label\ncafé,a\nÜber,b\n".encode() + b"caf\xe9,a\n", "d.csv")
     assert problem(path).startswith(f"{path} line 4: byte 0xe9 is not utf-8.")

@@ -9,7 +9,8 @@ import pytest
 from finetune.data.load import load_data
 from finetune.data.rows import Data
 from finetune.data.sources import read_sources
-from finetune.data.table import Unreadable
+from finetune.inference.predictions import Reading
+from finetune.inference.tables import read_input, usable_columns
 from finetune.recipe import DataSection
 from tests.data.formats.making import write_lines
 
@@ -86,8 +87,30 @@ def test_a_damaged_row_of_an_export_is_left_out_whichever_cell_it_is_in(tmp_path
     assert table.dropped == {"row that cannot be read": 1}
 
 
-def test_new_texts_with_damaged_cells_are_left_out(tmp_path: Path) -> None:
-    section = DataSection(source=str(damaged_file(tmp_path, "csv", "text")), encoding="utf-8", skip_bad_rows=True)
-    table = read_sources(section, labelled=False)["all"]
-    assert len(table) == 19
-    assert not any(isinstance(cell, Unreadable) for cell in table.columns["text"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_new_texts_are_left_out_where_the_text_is_damaged_and_nowhere_else(tmp_path: Path, suffix: str) -> None:
+    reading = Reading("single_label", ["a", "b"], text="text")
+    section = {"encoding": "utf-8", "skip_bad_rows": True}
+    found = read_input(DataSection(source=str(damaged_file(tmp_path, suffix, "text")), **section), reading)
+    assert list(found.texts) == [row["text"] for number, row in enumerate(ROWS) if number != BAD]
+    assert found.table.dropped == {"row that cannot be read": 1}
+    line = BAD + (1 if suffix == "jsonl" else 2)
+    assert f"line {line}: holds bytes that are not utf-8 text" in found.warnings[0]
+
+    path = damaged_file(tmp_path, suffix, "user")
+    found = read_input(DataSection(source=str(path), **section), reading)
+    assert list(found.texts) == [row["text"] for row in ROWS]
+    assert not found.table.dropped
+    assert found.warnings == (
+        f"{path}: bytes that are not text, in columns that are not read, are written as \ufffd: 'user' (1 rows)",
+    )
+    assert usable_columns(found.table)[1]["user"] == "text"
+
+
+def test_unlabelled_texts_are_left_out_where_the_text_is_damaged_and_nowhere_else(tmp_path: Path) -> None:
+    labelled = write_lines(tmp_path / "l.jsonl", [{"text": f"labelled {n}", "label": "ab"[n % 2]} for n in range(20)])
+    for column, count in (("user", 20), ("text", 19)):
+        data = load(labelled, unlabelled=str(damaged_file(tmp_path, "jsonl", column)))
+        assert data.unlabelled is not None
+        assert len(data.unlabelled) == count
+        assert data.unlabelled.ids[-1] == "20"

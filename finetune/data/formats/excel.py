@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from finetune.data.column_names import distinct_names
 from finetune.data.compressed import OLD_OFFICE as OLD
 from finetune.data.compressed import open_bytes
 from finetune.data.dataset_sets import read_splits, refuse_split_names
+from finetune.data.foreign_files import refuse_page
+from finetune.data.formats.excel_layout import Layout, layouts_of, old_layout
 from finetune.data.header import names_columns
-from finetune.data.table import Column, Table, UnusableColumn, distinct_names
+from finetune.data.table import Column, Table, UnusableColumn
 from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
-MERGED = re.compile(rb"<mergeCell\s[^>]*?\bref=[\"']([^\"']+)")
-MOST_MERGED = 2_000_000  # cells in merged ranges, each of which openpyxl makes: one column of a sheet is a million
 SHOWN = 80  # characters of titles in a message
 MOST_ABOVE = 20  # rows of titles above the header
 
@@ -30,12 +29,14 @@ class _Sheet:
     """A sheet.
 
     Attributes:
-        rows: The rows with anything in them.
-        merged: How many cells have the value of the merged range that they are in.
+        title: Its name.
+        rows: Number of each row with anything in it -> its cells.
+        layout: What is merged and hidden in it.
     """
 
-    rows: list[list[Any]]
-    merged: int = 0
+    title: str
+    rows: dict[int, list[Any]]
+    layout: Layout
 
 
 Sheets = dict[str, _Sheet]
@@ -77,14 +78,15 @@ def _sheets(content: bytes, path: Path) -> Sheets:
         values = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True)
         formulas = openpyxl.load_workbook(BytesIO(content), read_only=True)
     except Exception as error:  # of zip and XML
+        refuse_page(path, content)
         raise DataError(
             f"{path}: is not a workbook that openpyxl can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8.",
             Change(settings={"data.format": "tsv"}, note="if it is a text file, as websites export them"),
         ) from error
     try:
-        merged = _merged(content)
+        layouts = layouts_of(content)
         return {
-            sheet.title: _cells(sheet, formulas[sheet.title], path, merged.get(sheet.title, {}))
+            sheet.title: _cells(sheet, formulas[sheet.title], path, layouts.get(sheet.title, Layout()))
             for sheet in values.worksheets
         }
     except Exception as error:  # XML that is cut or not what it should be
@@ -101,22 +103,25 @@ def _old_sheets(content: bytes, path: Path) -> Sheets:
     except ImportError as error:
         raise _missing(path, "xlrd") from error
     try:
-        book = xlrd.open_workbook(file_contents=content, logfile=StringIO(), on_demand=True)
+        book = xlrd.open_workbook(file_contents=content, logfile=StringIO(), on_demand=True, formatting_info=True)
         found = {sheet.name: [sheet.row(number) for number in range(sheet.nrows)] for sheet in book.sheets()}
+        layouts = {sheet.name: old_layout(sheet) for sheet in book.sheets()}
     except Exception as error:  # whatever a damaged file makes of its reader
         raise DataError(
             f"{path}: is not a workbook that xlrd can read: {first_line(error)}. Save it as .xlsx or as CSV UTF-8."
         ) from error
     sheets: Sheets = {}
     for name, rows in found.items():
-        values = [
-            [
+        values = {
+            number: [
                 _old_value(cell, book.datemode, f"{path} sheet {name}: cell {xlrd.colname(place)}{number}")
                 for place, cell in enumerate(row)
             ]
             for number, row in enumerate(rows, start=1)
-        ]
-        sheets[name] = _Sheet([row for row in values if any(value is not None for value in row)])
+        }
+        filled = {number: row for number, row in values.items() if any(value is not None for value in row)}
+        layouts[name].fill(filled)
+        sheets[name] = _Sheet(name, filled, layouts[name])
     return sheets
 
 
@@ -147,43 +152,15 @@ def _missing(path: Path, package: str) -> DataError:
     )
 
 
-def _merged(content: bytes) -> dict[str, dict[tuple[int, int], tuple[int, int]]]:
-    """Sheet -> (row, column) of each cell below or beside the first of a merged range -> that of the first, from 1."""
-    import openpyxl
-    from openpyxl.worksheet.cell_range import CellRange
-
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        parts = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-        areas = [CellRange(area.decode()) for name in parts for area in MERGED.findall(archive.read(name))]
-    if not areas:
-        return {}
-    cells = sum(area.size["rows"] * area.size["columns"] for area in areas)
-    if cells > MOST_MERGED:
-        raise ValueError(f"its merged ranges have {cells:,} cells")
-    found: dict[str, dict[tuple[int, int], tuple[int, int]]] = {}
-    for sheet in openpyxl.load_workbook(BytesIO(content)).worksheets:
-        for area in sheet.merged_cells.ranges:
-            first = (area.min_row, area.min_col)
-            found.setdefault(sheet.title, {}).update(
-                {cell: first for row in area.rows for cell in row if cell != first}
-            )
-    return found
-
-
-def _cells(sheet: Any, formulas: Any, path: Path, merged: dict[tuple[int, int], tuple[int, int]]) -> _Sheet:
+def _cells(sheet: Any, formulas: Any, path: Path, layout: Layout) -> _Sheet:
     """Rows with anything in them. A cell of a merged range has the value of the range."""
-    firsts = dict.fromkeys(merged.values())
-    rows = []
+    rows: dict[int, list[Any]] = {}
     for number, (found, written) in enumerate(zip(sheet.iter_rows(), formulas.iter_rows(), strict=True), start=1):
-        values = [_value(cell, source, sheet.title, path) for cell, source in zip(found, written, strict=True)]
-        for column in range(1, len(values) + 1):
-            if (number, column) in firsts:
-                firsts[number, column] = values[column - 1]
-            elif (number, column) in merged:
-                values[column - 1] = firsts[merged[number, column]]
         if any(cell.value is not None for cell in written):
-            rows.append(values)
-    return _Sheet(rows, len(merged))
+            cells = zip(found, written, strict=True)
+            rows[number] = [_value(cell, source, sheet.title, path) for cell, source in cells]
+    layout.fill(rows)
+    return _Sheet(sheet.title, rows, layout)
 
 
 def _value(cell: Any, source: Any, sheet: str, path: Path) -> Any:
@@ -208,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
-    rows = sheet.rows
+    rows = list(sheet.rows.values())
     above = _titles_above(rows, section)
     header, body = rows[above], rows[above + 1 :]
     fault = next((cell for cell in header if isinstance(cell, _Fault)), None)
@@ -218,8 +195,9 @@ def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
     if above:
         said = ", ".join(dict.fromkeys(str(cell) for row in rows[:above] for cell in row if cell is not None))
         notes.append(f"{origin}: above the header, and not read as rows: {said[:SHOWN]}")
-    if sheet.merged:
-        notes.append(f"{origin}: cells are merged: {sheet.merged} cells have the value of the range that they are in")
+    if sheet.layout.merged:
+        merged = len(sheet.layout.merged)
+        notes.append(f"{origin}: cells are merged: {merged} cells have the value of the range that they are in")
     names = distinct_names(["" if cell is None else str(cell).strip() for cell in header], origin, notes)
     columns: dict[str, Sequence[Any]] = {
         name: _column([row[index] if index < len(row) else None for row in body])
@@ -237,6 +215,7 @@ def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
         f"{origin}: column {index + 1} has no name in the first row and is left out, with what it holds"
         for index in nameless
     ]
+    warnings += sheet.layout.hidden(origin, sheet.title, list(sheet.rows)[above + 1 :], names)
     return Table(origin, columns, notes=notes, warnings=warnings)
 
 

@@ -47,7 +47,7 @@ def text_table(table: Table, section: DataSection) -> Table:
         DataError: The content does not fit the format.
     """
     export = find_export(table, section)
-    return flatten(table if export is None or export.texts is None else export.texts(table))
+    return flatten(table if export is None or export.texts is None else export.texts(readable_rows(table)))
 
 
 def plain_table(table: Table, export: Export | None, section: DataSection) -> Table:

@@ -11,7 +11,24 @@ from finetune.errors import DataError
 from finetune.recipe import DataSection
 
 EXPECTED = 'Expected a list of objects: [{"text": "…", "label": "…"}, …]'
-ROWS = ("data", "rows", "examples", "items", "records", "instances", "documents", "samples", "results")
+ROWS = (
+    "data",
+    "rows",
+    "examples",
+    "items",
+    "records",
+    "instances",
+    "documents",
+    "samples",
+    "results",
+    "utterances",
+    "common_examples",
+    "tweets",
+    "comments",
+    "reviews",
+    "posts",
+)
+SEVERAL = ("patterns", "utterances", "examples")  # keys with the texts of a label
 KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
@@ -33,7 +50,8 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
         DataError: The shape of the document is unknown; says what was found.
     """
     if isinstance(content, list):
-        return _from_pairs(content, where, notes) if content and isinstance(content[0], list) else content
+        pairs = bool(content) and isinstance(content[0], list)
+        return _from_pairs(content, where, notes) if pairs else _one_by_one(content, where, notes)
     if not isinstance(content, dict):
         raise DataError(f"{where}: holds a {type(content).__name__}. {EXPECTED}")
     lists = [key for key, value in content.items() if _has_objects(value)]
@@ -45,7 +63,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     lists = usual if len(usual) == 1 else lists
     if len(lists) == 1:
         notes.append(f"{where}: the rows are the list under '{lists[0]}'")
-        return list(content[lists[0]])
+        return _one_by_one(content[lists[0]], where, notes)
     for read in (_by_id, _pairs_by_id, _by_text, _by_label, _objects_by_label):
         rows = read(content, where, notes)
         if rows is not None:
@@ -57,6 +75,21 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
     apart = " Save one file for each split, or name them: --set 'data.split_names={train: NAME}'." if lists else ""
     raise DataError(f"{where}: is one object with {shown}. {EXPECTED}.{apart}")
+
+
+def _one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
+    """A row for each text, where every object has a label and a list of its texts, as intents of chatbots have."""
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        return entries
+    name = next((key for key in SEVERAL if key in entries[0]), None)
+    label = next((key for key in entries[0] if key.lower() in LABEL_NAMES), None)
+    if name is None or label is None or not all(_are_texts(entry.get(name)) for entry in entries):
+        return entries
+    rows = [{"text": text, label: entry.get(label)} for entry in entries for text in entry[name]]
+    left_out = sorted({key for entry in entries for key in entry} - {name, label})
+    without = f"; not used: {', '.join(left_out)}" if left_out else ""
+    notes.append(f"{where}: each of {len(entries)} objects has a list of texts under '{name}': one row a text{without}")
+    return rows
 
 
 def _has_objects(value: Any) -> bool:

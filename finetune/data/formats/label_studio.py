@@ -6,7 +6,7 @@ with several `{"choices": […]}`; each annotator has a row, the newest first; c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
@@ -23,11 +23,12 @@ from finetune.data.formats.base import (
     text_columns,
     texts_of,
 )
-from finetune.data.table import Table
+from finetune.data.table import Column, Table
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 CANCELLED = "cancelled"
+CHOICES = '{"choices":'  # how such a cell begins as text
 ANNOTATIONS = ("annotations", "completions")  # completions: before version 1.0
 ABOUT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 VALUES = ("choices", "taxonomy", "rating", "number")  # of a control that says something of the whole text
@@ -60,10 +61,12 @@ def _may_hold_choices(table: Table, name: str) -> bool:
     return any(isinstance(cell, str | dict) for cell in first_cells(table, name))
 
 
-def _holds_choices(cells: Iterable[Any]) -> bool:
+def _holds_choices(cells: Sequence[Any]) -> bool:
+    if isinstance(cells, Column) and not cells.may_contain(CHOICES):
+        return False
     return any(
         (isinstance(cell, dict) and set(cell) == {"choices"})
-        or (isinstance(cell, str) and cell.startswith('{"choices":') and isinstance(as_json(cell), dict))
+        or (isinstance(cell, str) and cell.startswith(CHOICES) and isinstance(as_json(cell), dict))
         for cell in cells
     )
 

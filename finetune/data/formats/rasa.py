@@ -7,35 +7,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.data.encoding import open_text
+from finetune.data.encoding import TextFile
 from finetune.data.table import Table
-from finetune.errors import Change, DataError, first_line
-from finetune.recipe import DataSection
+from finetune.errors import DataError
 
 ENTITY = re.compile(r"\[(?P<text>[^\]]+?)\](?:\((?P<old>[^)]*?)\)|(?P<new>\{[^}]*?\})(?:\[[^\]]*\])?)")
 OTHER = ("synonym", "regex", "lookup")  # of entities: they hold no texts
 
 
-def read_rasa(path: Path, section: DataSection) -> Table:
+def rasa_table(file: TextFile, entries: list[Any]) -> Table:
     """A row for each example of an intent.
 
-    Raises:
-        DataError: It is not YAML, or has no examples of intents.
-    """
-    import yaml
+    Args:
+        file: The file.
+        entries: What it holds under `nlu`.
 
-    file = open_text(path, section)
-    try:
-        # BaseLoader: an intent called `no` is no truth value, as in the YAML 1.2 that Rasa reads.
-        content = yaml.load("".join(file.lines(newline=None)), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{path}: is not YAML: {first_line(error)}.") from error
-    entries = content.get("nlu") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise DataError(
-            f"{path}: expected the NLU data of Rasa: `nlu:` with intents and examples (no stories, rules or domain).",
-            Change(text="A recipe is given without --data."),
-        )
+    Raises:
+        DataError: There are no examples of intents.
+    """
+    path = file.path
     rows = [(text, intent) for entry in entries for text, intent in _examples(entry, path)]
     if not rows:
         raise DataError(f"{path}: none of the {len(entries)} entries under `nlu` is an intent with examples.")

@@ -12,7 +12,7 @@ import pandas
 import pyarrow
 import pytest
 
-from finetune.data.formats import excel
+from finetune.data.formats import excel_layout
 from finetune.data.load import load_data
 from finetune.data.sources import read_sources
 from finetune.errors import DataError
@@ -175,6 +175,40 @@ def test_other_folders_are_no_texts(tmp_path: Path) -> None:
         read_sources(DataSection(source=str(tmp_path)))
 
 
+# --- YAML ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_yaml_hold_the_texts_that_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    path.write_text("- text: one\n  label: no\n- text: '2'\n  label: 1.0\n- {text: null, label: ~}\n", encoding="utf-8")
+    table = only(path)
+    assert {name: list(column) for name, column in table.columns.items()} == {
+        "text": ["one", "2", None],
+        "label": ["no", "1.0", None],
+    }
+    assert "every value is read as the text that is written" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("a: [one, two]\nb: [three]\n", {"one": "a", "two": "a", "three": "b"}), ("- [one, a]\n- [two b, b]\n", None)],
+    ids=["under labels", "pairs"],
+)
+def test_other_shapes_of_yaml_are_those_of_json(tmp_path: Path, content: str, expected: dict[str, str] | None) -> None:
+    path = tmp_path / "d.yml"
+    path.write_text(content, encoding="utf-8")
+    assert labelled(only(path)) == (expected or {"one": "a", "two b": "b"})
+
+
+def test_splits_of_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "d.yml"
+    path.write_text("train: [{text: a, label: b}]\ntest: [{text: c, label: d}]\n", encoding="utf-8")
+    assert {name: len(table) for name, table in read_sources(DataSection(source=str(path))).items()} == {
+        "train": 1,
+        "test": 1,
+    }
+
+
 # --- Excel -----------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +285,47 @@ def test_a_merged_range_of_excel_gives_all_its_cells_its_value(tmp_path: Path) -
     assert "cells are merged: 2 cells have the value of the range that they are in" in table.notes[-1]
 
 
+def test_hidden_rows_and_columns_of_excel_are_read_and_named(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path = write_book(tmp_path / "d.xlsx", Data=[["Survey 2024"], *sheet(6)])
+    assert only(path).warnings == []
+    book = openpyxl.load_workbook(path)
+    for number in (1, 4, 5, 30):  # the title, two rows, and one without anything in it
+        book["Data"].row_dimensions[number].hidden = True
+    book["Data"].column_dimensions.group("B", "D", hidden=True)
+    book.save(path)
+    table = only(path)
+    assert list(table.columns["text"]) == texts(6)
+    assert table.warnings == [
+        f"{path}: in the sheet 'Data', 2 of 6 rows are hidden (rows 4, 5); they are read as the others are. To leave "
+        "them out, delete them in the sheet",
+        f"{path}: in the sheet 'Data', hidden columns are read as the others are: 'label'",
+    ]
+    book["Data"].auto_filter.ref = "A2:B8"
+    book["Data"].auto_filter.add_filter_column(1, ["a"])
+    book.save(path)
+    assert "2 of 6 rows are hidden or filtered out (rows 4, 5)" in only(path).warnings[0]
+
+
+def test_a_hidden_sheet_of_excel_is_named(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path = write_book(tmp_path / "d.xlsx", Data=sheet(4), Front=[])
+    book = openpyxl.load_workbook(path)
+    book.active = 1
+    book["Data"].sheet_state = "hidden"
+    book.save(path)
+    assert only(path).warnings == [f"{path}: the sheet 'Data' is hidden in Excel; it is read"]
+
+
+def test_merged_and_hidden_cells_of_an_old_sheet_of_excel(tmp_path: Path) -> None:
+    pytest.importorskip("xlrd")
+    table = only(old_book(tmp_path / "d.xls", OLD_LAYOUT))
+    assert labelled(table) == {"one": "a", "two": "a", "three": "b"}
+    assert "cells are merged: 1 cells have the value of the range that they are in" in table.notes[-1]
+    assert "in the sheet 'S', 1 of 3 rows are hidden (row 4)" in table.warnings[0]
+    assert "hidden columns are read as the others are: 'label'" in table.warnings[1]
+
+
 def test_merged_ranges_of_too_many_cells_are_refused_before_openpyxl_makes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +334,7 @@ def test_merged_ranges_of_too_many_cells_are_refused_before_openpyxl_makes_them(
     book = openpyxl.load_workbook(path)
     book["Data"].merge_cells("A2:A4")
     book.save(path)
-    monkeypatch.setattr(excel, "MOST_MERGED", 2)
+    monkeypatch.setattr(excel_layout, "MOST_MERGED", 2)
     with refuses(DataError, "its merged ranges have 3 cells"):
         only(path)
 
@@ -301,6 +376,18 @@ OLD_ERROR = (
     "hV5&tnd5ZrC-oE34|upEdr;>%w;0=;X6|9W%Xe*Oxs5qV;YfAYaElTy&a=%uZtbFR&M>~%C#&Rcl8bAXUw0IL*r!Nd8Z6&RF0I-N=%jg=p#Jij"
     "N3ZA=j~_|Av4dKu1n`Zy^^ar_F)Zb~r=DC**hGxQ1hfB3&W=#_Vwb&XL|B(VT1acLJ(vAPGhXuK3{*WFW6;ph(9qD((9qC0@(}73U!61P4c<RU"
     "gw=PQO)3@rndHC46-?1ppo8fJ<fzVLwx;+w4pRj85_{|ud@qz3q0#f0M27vCtT}$^ASkN;&z?J4`?rN^9luhGp9eht7U~zheE"
+)
+
+# One with a merged range, a hidden row and a hidden column.
+OLD_LAYOUT = (
+    "c-rk)O=uHA6#iy^njh0-Q&XW8N+?*h_9DG_sapl@$x`*8h@eTkpfn^B0{(zltvL#!C&f#l7cW&W{-B87JO~wg5CkD<@#INR@X%&`^D+x*?4bcID)"
+    "WVT^Y+a*J8$>BnaR$(`DA70QFj$h*b5UiKZ3Rfo1hX2E*wz1?@KkP!&H2Ye+rQ>1+vY?^Y*tP8ABQGDhxcdUXuhCshq?)j27}<dIPbaeaHyu!w^Y"
+    "<dt`~Di@oY#InHu3%LmMS!E%@_H&_l4w<1np-W~1Vqq6w8(aUXd$ooFwJ|Ee#8=ZI~v-rwQQRmv&S3H}^{hbXxRt&SCxQ%#uub9bIkfH$2;=7*)z"
+    "6CS&Ra)CO)-FKyAFJ)5HSD(y3z&j`niITCi|c|}5Ae}t49dWAv4LDB>*a`C@-CDp2QpN$M5RedvUI*cl+u}^=SAfb%~RT0HKp4*)ng<lkYGK@3Gd"
+    "LNy?p=c`$O3=_Y_;Eco~;I2yB!7!N*nEBX*hkOWfL&;H>~goUbjGvTr}jT`aHhC|g<YW|^V~p}KFZQz-|hnRA_6`)J%j#)7-OLEk}o`OD#_J>?~L"
+    "C+Tw|)k~?l5AF<l>3vPGp90eu5Ch`w9f@adPz$wCd}7)4%c2oB9Ob*OcDMvq5M?#VvVJAsmQZ}L2467WP<+9BOYw~+{!4lWL)~Ap>#?vE+iYN`)!"
+    "j{In~HBTU&i#a8q26}*hU8)vpU?cWk;c*p`oFnp`oFn(R8LG|23NGkG!ou7((h?XN5{lACvsIID!KGO7vlR0C}p5xY$zuY=JF;dx>@S3C;^8j?w5"
+    "vOd`vEOtzfA^noWDpJ&}2o!>WwS{=XEil2XY{GVwh%!m"
 )
 
 

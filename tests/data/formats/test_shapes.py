@@ -225,3 +225,33 @@ def test_a_document_called_jsonl_is_answered_by_its_format(tmp_path: Path) -> No
     with refuses(DataError, r"line 1: not JSON: .*--set data.format=json \(the file is one JSON document\)"):
         only(path)
     assert labelled(only(path, format="json")) == {"a": "b"}
+
+
+def test_texts_under_an_intent_are_a_row_each(tmp_path: Path) -> None:
+    """As chatbots keep them: a tag, its patterns, and answers that are no texts."""
+    intents = [{"tag": name, "patterns": [f"{name} {n}" for n in range(3)], "responses": ["hi"]} for name in ("a", "b")]
+    for content in ({"intents": intents}, intents):
+        path = tmp_path / "d.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        (table,) = read_sources(DataSection(source=str(path))).values()
+        assert list(table.columns["text"]) == ["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"]
+        assert list(table.columns["tag"]) == ["a", "a", "a", "b", "b", "b"]
+        assert "one row a text; not used: responses" in table.notes[-1]
+
+
+def test_of_two_lists_of_objects_the_usual_one_holds_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    content = {
+        "intents": [{"name": "a"}],
+        "utterances": [{"text": "one", "intent": "a"}, {"text": "two", "intent": "b"}],
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    (table,) = read_sources(DataSection(source=str(path))).values()
+    assert list(table.columns["text"]) == ["one", "two"]
+
+
+def test_a_comma_before_the_closing_bracket_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    path.write_text('[{"text": "a", "label": "b"},\n]', encoding="utf-8")
+    with refuses(DataError, "Delete the comma before the closing bracket"):
+        read_sources(DataSection(source=str(path)))

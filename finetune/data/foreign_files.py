@@ -1,0 +1,85 @@
+"""Files of other programs, which are not read: the command that makes a file of them that is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from finetune.errors import Change, DataError
+
+BY_PANDAS = "import sys, pandas; pandas.{}.to_csv(sys.argv[2], index=False)"
+# Suffix -> (what pandas calls, note).
+PANDAS = {
+    ".dta": ("read_stata(sys.argv[1])", "values become their labels"),
+    ".sav": ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat"),
+    ".zsav": ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat"),
+    ".sas7bdat": ("read_sas(sys.argv[1], encoding='utf-8')", ""),
+    ".xpt": ("read_sas(sys.argv[1], encoding='utf-8')", ""),
+    ".html": ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml"),
+    ".htm": ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml"),
+    ".xml": ("read_xml(sys.argv[1])", "needs pip install lxml"),
+    ".pkl": ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code"),
+    ".pickle": ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code"),
+    ".orc": ("read_orc(sys.argv[1])", ""),
+    ".h5": ("read_hdf(sys.argv[1])", "needs pip install tables"),
+}
+# Suffix -> (command with {file} and {made}, suffix of what it makes, note).
+COMMANDS = {
+    ".ods": ("soffice --headless --convert-to xlsx {file}", ".xlsx", "or save it as .xlsx"),
+    ".fods": ("soffice --headless --convert-to xlsx {file}", ".xlsx", "or save it as .xlsx"),
+    **dict.fromkeys(
+        (".sqlite", ".sqlite3", ".db", ".db3"),
+        ("sqlite3 -csv -header {file} 'select * from TABLE' > {made}", ".csv", "sqlite3 FILE .tables lists the tables"),
+    ),
+    ".rds": ('Rscript -e "write.csv(readRDS(commandArgs(TRUE)[1]), row.names=FALSE)" {file} > {made}', ".csv", ""),
+    ".md": (
+        r"grep '^ *|' {file} | grep -v '^[ |:-]*$' | sed 's/^ *| *//; s/ *| *$//; s/ *| */\t/g' > {made}",
+        ".tsv",
+        "the tables in it",
+    ),
+    ".js": ("sed '1s/^[^=]*= *//' {file} > {made}", ".json", "JSON with a name before it, as archives of Twitter have"),
+}
+TEXTS = {
+    ".sql": "Load it into its database and export the table: psql -c '\\copy TABLE to data.csv csv header'; "
+    "mysql --batch -e 'select * from TABLE' DATABASE > data.tsv.",
+    ".numbers": "In Numbers: Export To, CSV.",
+    ".rdata": "In R: write.csv(DATA, 'data.csv', row.names=FALSE).",
+    ".rda": "In R: write.csv(DATA, 'data.csv', row.names=FALSE).",
+    **dict.fromkeys(
+        (".docx", ".doc", ".odt", ".pdf", ".rtf"), "copy its table into a spreadsheet; save it as CSV UTF-8"
+    ),
+}
+PAGE = (b"<!doctype html", b"<html")
+LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def way_to_read(path: Path, suffix: str) -> Change | None:
+    """What turns a file with this suffix into one that is read; None for a suffix that is not known."""
+    file = shlex.quote(str(path))
+    if suffix in PANDAS:
+        call, note = PANDAS[suffix]
+        code = shlex.quote(BY_PANDAS.format(call))
+        return Change(command=f"python -c {code} {file} {shlex.quote(str(path.with_suffix('.csv')))}", note=note)
+    if suffix in COMMANDS:
+        command, made, note = COMMANDS[suffix]
+        return Change(command=command.format(file=file, made=shlex.quote(str(path.with_suffix(made)))), note=note)
+    return Change(text=TEXTS[suffix]) if suffix in TEXTS else None
+
+
+def refuse_page(path: Path, head: bytes) -> None:
+    """Raises:
+    DataError: The first bytes of a file are those of a web page, or of a pointer of Git LFS.
+    """
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(PAGE):
+        way = way_to_read(path, ".html")
+        raise DataError(
+            f"{path}: is a web page by its first bytes, and no table. If it was downloaded, the link led to a page, as "
+            "of a login or a preview: download the file itself.",
+            *([] if way is None else [way]),
+        )
+    if start.startswith(LFS):
+        raise DataError(
+            f"{path}: is a pointer of Git LFS by its first bytes; the file itself was not downloaded.",
+            Change(command=f"git lfs pull --include {shlex.quote(path.name)}"),
+        )
