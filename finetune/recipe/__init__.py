@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from finetune.recipe.learning_rate import DEFAULT_RATE, FOLDS, RATES, is_auto, with_rate
     from finetune.recipe.length import longer_note, with_epochs, with_min_steps
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
-    from finetune.recipe.scaling import apply_rules, describe_rules
+    from finetune.recipe.scaling import apply_rules, counted_classes, describe_rules
     from finetune.recipe.schema import (
         PATH_KEYS,
         READING_KEYS,
@@ -48,6 +48,7 @@ _HOMES = {
     "load_recipe": "resolution",
     "resolve": "resolution",
     "apply_rules": "scaling",
+    "counted_classes": "scaling",
     "describe_rules": "scaling",
     "PATH_KEYS": "schema",
     "READING_KEYS": "schema",
@@ -75,6 +76,7 @@ __all__ = [
     "TrainingSection",
     "apply_rules",
     "choose",
+    "counted_classes",
     "describe_rules",
     "differences",
     "find_budget_problems",

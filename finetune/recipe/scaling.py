@@ -4,6 +4,7 @@ alpha: {by_rows: {from 0: 1, from 300: 4, from 5000: 2}}        # 4 for 300 to 4
 freeze: {by_rows: {from 0: {layers: 0.5}, from 5000: off}}      # a whole technique
 smoothing: {by_classes: {from 2: 0.05, from 3: 0.1}}            # by the number of classes
 label_smoothing: {by_classes: {from 0: off, from 2: {}}}        # none if no class excludes another
+r_drop: {by_classes: {from 0: off, from 1: {}}}                 # none for regression
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Size:
 
     Attributes:
         rows: Training rows.
-        classes: Labels of which a row has exactly one; 0 for several labels per row, and for regression.
+        classes: Labels of which a row has exactly one; 1 for several labels per row, 0 for regression.
     """
 
     rows: int
@@ -117,11 +118,14 @@ def planned_rows(data: DataSection) -> int | None:
 def nominal_size(recipe: Recipe) -> Size:
     """The size of the data as given by the recipe; 1,000 rows and two classes if it gives none."""
     rows, labels = planned_rows(recipe.data), recipe.data.labels
+    task = "single_label" if recipe.data.task == "auto" else recipe.data.task
     classes = NOMINAL["by_classes"] if labels is None else len(labels)
-    return Size(
-        NOMINAL["by_rows"] if rows is None else rows,
-        classes if recipe.data.task in ("auto", "single_label") else 0,
-    )
+    return Size(NOMINAL["by_rows"] if rows is None else rows, counted_classes(task, classes))
+
+
+def counted_classes(task: str, labels: int) -> int:
+    """What `by_classes` counts for a task with so many labels."""
+    return {"single_label": labels, "multi_label": 1, "regression": 0}[task]
 
 
 def apply_rules(recipe: Recipe, rows: int, classes: int) -> Recipe:

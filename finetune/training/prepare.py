@@ -28,7 +28,15 @@ from finetune.models.load import (
 )
 from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
-from finetune.recipe import Recipe, apply_rules, choose, find_budget_problems, longer_note, with_min_steps
+from finetune.recipe import (
+    Recipe,
+    apply_rules,
+    choose,
+    counted_classes,
+    find_budget_problems,
+    longer_note,
+    with_min_steps,
+)
 from finetune.records.environment import has_fast_bf16
 from finetune.records.facts import RateChoice
 from finetune.records.schema import DataFacts
@@ -300,12 +308,12 @@ def _checked_model(recipe: Recipe, data: Data) -> Any:
 
 def fitted_recipe(recipe: Recipe, data: Data) -> Recipe:
     """The recipe with the choices of its preset for this data, and the settings and epochs for its size."""
-    rows, exclusive = len(data.train), data.task == "single_label"
+    rows, classes = len(data.train), counted_classes(data.task, len(data.labels or ()))
     if data.has_pairs:
         recipe = recipe.model_copy(update={"model": pooled_for_pairs(recipe.model)})
     if recipe.choices is not None:
         recipe = choose(recipe, measure_facts(recipe, data))
-    return with_min_steps(apply_rules(recipe, rows, len(data.labels or ()) if exclusive else 0), rows)
+    return with_min_steps(apply_rules(recipe, rows, classes), rows)
 
 
 def fitted_with_notes(recipe: Recipe, data: Data) -> tuple[Recipe, Data]:

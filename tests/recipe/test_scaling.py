@@ -13,7 +13,7 @@ import pytest
 from finetune.errors import RecipeError
 from finetune.experiments.executors import EXECUTORS
 from finetune.recipe import apply_rules, find_budget_problems, recipe_budget, resolve
-from finetune.recipe.scaling import Size, describe_rule, has_rule, settings_at
+from finetune.recipe.scaling import Size, counted_classes, describe_rule, has_rule, settings_at
 from finetune.techniques.dropout import Dropout
 from finetune.techniques.label_smoothing import LabelSmoothing
 from finetune.training.plan import describe_plan
@@ -223,6 +223,29 @@ def test_rules_of_two_kinds_may_switch_one_technique() -> None:
     assert settings_at(both, Size(99, 2)) is None
     assert settings_at(both, Size(100, 2)) == {"smoothing": 0.05}
     assert settings_at(both, Size(100, 3)) is None
+
+
+def test_rules_by_classes_tell_numbers_from_several_labels() -> None:
+    rule = {"by_classes": {"from 0": "off", "from 1": {"strength": 1}, "from 3": {"strength": 2}}}
+    found = [settings_at(rule, Size(100, counted_classes(task, 5))) for task in ("regression", "multi_label")]
+    assert found == [None, {"strength": 1}]
+    assert settings_at(rule, Size(100, counted_classes("single_label", 5))) == {"strength": 2}
+
+
+def test_strong_leaves_out_for_numbers_what_costs_them_most(tmp_path: Path) -> None:
+    """R-Drop, high dropout, slow and frozen layers; docs/results.md has the figures. Several labels keep them."""
+    texts = [f"text {row}" for row in range(60)]
+    numbers = write_csv(tmp_path / "numbers.csv", ["text", "label"], zip(texts, range(60), strict=True))
+    tags = write_csv(
+        tmp_path / "tags.csv", ["text", "label"], [(text, "a|b" if n % 3 else "b") for n, text in enumerate(texts)]
+    )
+    left_out = {"r_drop", "multi_sample_dropout", "llrd", "freeze"}
+    found = prepare(resolve(None, "strong", data=str(numbers), overrides=["data.task=regression"]).recipe).recipe
+    assert not left_out & set(found.techniques)
+    assert found.techniques["dropout"] == Dropout(hidden=0.1, attention=0.1, classifier=0.1)
+    kept = prepare(resolve(None, "strong", data=str(tags), overrides=["data.task=multi_label"]).recipe).recipe
+    assert left_out < set(kept.techniques)
+    assert kept.techniques["dropout"] == Dropout(hidden=0.2, attention=0.1, classifier=0.4)
 
 
 def test_diff_tells_presets_apart_that_differ_by_a_rule_only(tmp_path: Path) -> None:
