@@ -13,7 +13,7 @@ from finetune.cli.options import JsonOption, reports_errors
 from finetune.cli.output import print_text
 
 EXAMPLES = examples(
-    "finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --validation-size 200",
+    "finetune diagnose --train-accuracy 0.98 --validation-accuracy 0.75 --train-size 1000 --validation-size 200",
     "finetune diagnose runs/tweets-none-seed0",
     "finetune diagnose out/checkpoint-300 --validation-size 200",
     "finetune diagnose mlruns --run NAME",

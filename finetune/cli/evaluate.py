@@ -14,7 +14,7 @@ from finetune.cli.predict import BatchSizeOption, ModelArgument, ReadingSetOptio
 
 EXAMPLES = examples(
     "finetune evaluate runs/tweets-strong-seed0 --data labelled.csv --output evaluation/",
-    'finetune evaluate model/ -d new.csv --id ticket --fail-on "test.macro_f1 < 0.7"',
+    'finetune evaluate model/ -d labelled.csv --id ticket --fail-on "test.macro_f1 < 0.7"',
 )
 
 

@@ -17,7 +17,7 @@ from finetune.errors import RecipeError
 
 EXAMPLES = examples(
     "finetune predict runs/tweets-strong-seed0 'what a day'",
-    "finetune predict runs/compare-tweets --data new.csv --output labelled.csv --probabilities",
+    "finetune predict runs/compare-tweets --data new.csv --output predicted.csv --probabilities",
     "tail -f log.txt | finetune predict model/ --data - --accuracy 0.95",
 )
 

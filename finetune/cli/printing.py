@@ -136,7 +136,10 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps(described, indent=2), whole=True)
         return
-    trained = ", one more training, included in this time" if experiment.final.trains else ""
+    final = ""
+    if experiment.kind == "compare":  # the others keep no model
+        trained = ", one more training, included in this time" if experiment.final.trains else ""
+        final = f"ends with --final {described['final']}{trained}\n"
     console(100).print(describe_matrix(described["cells"]))
     most = described.get("at_most", described)
     runs = f"{described['to_run']} of {len(described['cells'])}"
@@ -147,8 +150,7 @@ def print_plan_of_runs(experiment: Experiment, as_json: bool) -> None:
     print_text(
         f"{runs} runs left, {described['jobs']} at a time: {time} ({described['source']}; less with early stopping, a "
         "little more for starting workers)\n"
-        f"ends with --final {described['final']}{trained}\n"
-        "dry run: nothing was trained"
+        f"{final}dry run: nothing was trained"
     )
 
 

@@ -123,6 +123,9 @@ def runs(
         print_text(f"written to {workflow.write_index(entries, folder)}")
     elif as_json:
         print_text(json.dumps([entry.model_dump() for entry in entries], indent=2), whole=True)
+    elif not entries:
+        chosen = " that the options choose" if contains or any(filters.values()) else ""
+        print_text(f"{folder}: no runs or experiments{chosen}")
     else:
         from finetune.cli.printing import console
         from finetune.reports.listing import runs_table

@@ -49,5 +49,5 @@ def work(
         listener=choose_listener(quiet),
     )
     print_text(f"{result.finished} of {result.runs} runs have finished, {result.here} of them here")
-    print_text(f"For the report, and the model of a comparison, run the command that started it: {result.command}")
+    print_text(f"For the report, and the model of a comparison, run the command that started it:\n$ {result.command}")
     result.raise_failures()

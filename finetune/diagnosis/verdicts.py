@@ -93,10 +93,10 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
         return None  # too few rows to say
     text = (
         f"Validation {unit.name} {_level(unit, validation)} does not exceed that of the same answer for every text "
-        f"({unit.level(chance)})"
+        f"({unit.level(chance)}) beyond chance"
     )
     if train is not None and not observed.is_at_least:
-        return "did not learn", f"{text}, nor does training ({unit.level(train.mean)})."
+        return "did not learn", f"{text}, nor does that of training ({unit.level(train.mean)})."
     if not _has_learned_its_rows(observed, chance):
         return "did not learn", f"{text}."
     loss = percent_text(observed.unfitted)

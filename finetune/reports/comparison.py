@@ -57,7 +57,10 @@ def _comparison_table(group: Group, between: str) -> Table:
 def comparison_title(group: Group) -> str:
     """Title with what is compared, by which score, over how many runs."""
     folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
-    return f"{group.name} · {metric_name(group.score)}, means of {seeds_text(group)}{folds}, 95 % intervals in brackets"
+    seeds = seeds_text(group)
+    if seeds == "1 seed" and not folds:
+        return f"{group.name} · {metric_name(group.score)}, 1 seed"
+    return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
 
 
 def _simple_numbers(group: Group, baseline: Baseline) -> list[str]:
@@ -116,7 +119,7 @@ def verdict_line(group: Group, variant: VariantReport) -> str:
     """The verdicts of a variant on its state and its change, and how many of its runs did not finish."""
     failed = f" ({variant.failed} of {count_text(len(variant.runs), 'run')} not finished)" if variant.failed else ""
     verdict = verdict_text(variant.verdict, group.score)
-    words = verdict if variant.baseline is None else f"{verdict}; {variant.change}"
+    words = verdict if variant.baseline is None or verdict == variant.change else f"{verdict}; {variant.change}"
     shown = difference(variant, group.reported, group.score)  # its interval stands in the table above
     note = adjusted_note(shown)
     return words + (f" ({metric_name(group.score)}: {note})" if note else "") + failed

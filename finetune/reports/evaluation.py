@@ -57,7 +57,7 @@ def summary(report: EvaluationReport) -> str:
     """The lines below the tables."""
     lines = ["", *(labelled(label, shorten(text, 600)) for label, text in facts(report))]
     if report.mistakes:
-        lines += ["", mistakes_caption(report)]
+        lines += ["", mistakes_caption(report, SHOWN_MISTAKES)]
         for mistake in report.mistakes[:SHOWN_MISTAKES]:
             lines += _mistake_lines(mistake, report.task)
     return "\n".join(lines)
@@ -202,11 +202,18 @@ def reliability_table(bins: list[ReliabilityBin]) -> Table:
     return Table("Calibrated confidence of the predicted class, and how often it is right", columns, rows)
 
 
-def mistakes_caption(report: EvaluationReport) -> str:
-    """How many mistakes there are, and which are shown."""
+def mistakes_caption(report: EvaluationReport, most: int | None = None) -> str:
+    """How many mistakes there are, and which are shown.
+
+    Args:
+        most: How many are shown at most; all that the report has by default.
+    """
     if report.wrong is None:
         return "Largest errors"
-    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} are wrong; most confident first"
+    verb = "is" if report.wrong == 1 else "are"
+    shown = len(report.mistakes[:most])
+    which = "the most confident first" if shown == report.wrong else f"the {shown} most confident ones"
+    return f"{integer_text(report.wrong)} of {count_text(report.rows, 'row')} {verb} wrong; {which}"
 
 
 def mistakes_table(report: EvaluationReport) -> Table:

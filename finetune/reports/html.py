@@ -1,5 +1,6 @@
 """report.html: one file that needs nothing else, for a screen of any size, paper, keyboard and screen reader."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from finetune.reports.blocks import Page, Section
     from finetune.reports.figures.picture import Picture
 
+TOGETHER = re.compile(r"(\d %(?!\w)|\[[−+\d.,]+ ?%?, [−+\d.,]+ ?%?\])")
 SHAPES = {  # matplotlib's markers, in a box of 12 × 12
     "o": '<circle cx="6" cy="6" r="4.5"/>',
     "s": '<path d="M2 2h8v8h-8z"/>',
@@ -103,9 +105,18 @@ def _prose(text: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # a backtick without its partner is an ordinary character
-        return Markup.escape(text)
+        return _unbroken(text)
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if i % 2 else Markup.escape(part) for i, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if i % 2 else _unbroken(part) for i, part in enumerate(parts)
+    )
+
+
+def _unbroken(text: str) -> Markup:
+    """Escaped; no line ends between a number and its %, or inside an interval."""
+    pieces = TOGETHER.split(text)
+    return Markup("").join(
+        Markup('<span class="together">{}</span>').format(piece) if i % 2 else Markup.escape(piece)
+        for i, piece in enumerate(pieces)
     )
 
 

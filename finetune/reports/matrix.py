@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from finetune.listener import Listener
 from finetune.measurement.scores import Measure
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, percent_text, score_text, time_text
 from finetune.records.comparison import JobEntry
+from finetune.reports.blocks import Cell, Column, Table
 from finetune.reports.captions import sentence
-from finetune.reports.rich_table import SafeConsole, add_names, add_numbers, plain_table
+from finetune.reports.rich_table import Adaptive, SafeConsole, add_names, add_numbers, plain_table, rich_table
 from finetune.reports.terminal import live_scores
 from finetune.visible import visible
 
@@ -55,7 +57,7 @@ class MatrixDisplay(Listener):
             self._live = None
 
 
-def matrix_table(progress: Progress, measure: Measure) -> Table:
+def matrix_table(progress: Progress, measure: Measure) -> RichTable:
     """A row per preset: its runs, and the means so far of train sample, validation and gap."""
     table = plain_table(sentence(metric_name(measure.score)))
     add_names(table, "Preset")
@@ -142,12 +144,23 @@ def job_title(entry: JobEntry) -> str:
     return title if entry.kind == "train" else f"{entry.kind} of {title}"
 
 
-def describe_matrix(runs: list[dict[str, Any]]) -> Table:
-    """The runs of a dry run."""
-    table = plain_table("")
-    for title in ("Preset", "Seed", "Fold", "State", "Folder"):
-        table.add_column(title, no_wrap=title != "Folder")
+def describe_matrix(runs: list[dict[str, Any]]) -> Adaptive:
+    """The runs of a dry run: a row for those of a preset that are in one state."""
+    has_folds = any(run["fold"] is not None for run in runs)
+    titles = ["Preset", "Seeds", *(["Folds"] if has_folds else []), "Runs", "State"]
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
-        fold = DASH if run["fold"] is None else str(run["fold"])
-        table.add_row(Text(run["variant"]), str(run["seed"]), fold, run["state"], Text(run["folder"]))
-    return table
+        grouped.setdefault((run["variant"], run["state"]), []).append(run)
+    rows = []
+    for (name, state), these in grouped.items():
+        numbers = [_numbers(run[key] for run in these) for key in (("seed", "fold") if has_folds else ("seed",))]
+        rows.append([Cell(text) for text in (name, *numbers, str(len(these)), state)])
+    return rich_table(Table("", [Column(title, numeric=title == "Runs") for title in titles], rows))
+
+
+def _numbers(found: Iterable[int | None]) -> str:
+    """`0 to 4`, or `0, 3, 7` where numbers between them are missing."""
+    numbers = sorted({number for number in found if number is not None})
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers)) or DASH

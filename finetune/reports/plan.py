@@ -7,6 +7,7 @@ from typing import Any
 from finetune.measurement.units import count_text, multiple_text, training_time_text
 from finetune.reports.numbers import setting_text, split_name
 
+SHORT = 16  # characters of a value that has a column
 DEFAULT = "default"  # the origin of a value that nobody set
 
 
@@ -55,7 +56,8 @@ def _values(values: dict[str, dict[str, Any]], every_value: bool) -> list[str]:
 def _value_lines(values: dict[str, dict[str, Any]]) -> list[str]:
     shown = {key: json.dumps(entry["value"], ensure_ascii=False) for key, entry in values.items()}
     width = max(len(key) for key in shown)
-    middle = min(60, max(len(text) for text in shown.values()))
+    # A long value stands out of its column: padding all of the others to it would break each line of a terminal.
+    middle = max((len(text) for text in shown.values() if len(text) <= SHORT), default=0)
     return [f"{key:<{width}}  {text:<{middle}}  {values[key]['origin']}" for key, text in shown.items()]
 
 

@@ -44,7 +44,10 @@ def seeds_blocks(group: Group, rule: SeedRule) -> list[Block]:
         Column("Why no more", numeric=False, sortable=False, look="long"),
     ]
     runs = sum(len(variant.runs) for variant in group.variants)
-    caption = f"{count_text(runs, 'run')} instead of {rule.most * len(group.variants)} with {rule.most} seeds of each."
+    whole, each = rule.most * len(group.variants), f"{count_text(rule.most, 'seed')} of each"
+    caption = f"{count_text(runs, 'run')} instead of {whole} with {each}."
+    if runs >= whole:
+        caption = f"{count_text(runs, 'run')}, {each}: the rule saved none."
     looks = [
         f"After {count_text(look.seeds, 'seed')}: settled: {listed(list(look.settled)) or 'none'}; "
         f"not settled: {listed(look.open) or 'none'}."

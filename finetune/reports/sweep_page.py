@@ -12,7 +12,7 @@ from finetune.reports.captions import quoted, sentence
 from finetune.reports.curve_page import change_cell, failure_blocks, level_cell, notes_of
 from finetune.reports.figures.path import path
 from finetune.reports.files import write_files
-from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped
+from finetune.reports.numbers import log_loss_note, scale_of, shorten, skipped, split_name
 from finetune.reports.palette import Palette
 from finetune.reports.recommendation import about, caveat_blocks
 from finetune.reports.reproduce import reproduce
@@ -62,7 +62,7 @@ def answer(sweep: SweepReport) -> list[Block]:
         entries = [
             ("Chosen", shorten(chosen.name, 200)),
             ("Test", sentence(chosen_text(sweep, chosen))),
-            ("Model", f"{DASH} a sweep keeps none; finetune run with these settings trains one"),
+            ("Model", "A sweep keeps no model: train one with `finetune run` and the chosen settings."),
             ("Why", shorten(chosen.reason, 600)),
             ("Not significantly different", shorten(", ".join(chosen.tied), 400) or DASH),
             ("Rule", chosen.rule),
@@ -145,7 +145,7 @@ def _data(sweep: SweepReport) -> list[Block]:
         Facts(
             [
                 ("Task", sweep.task.replace("_", "-")),
-                ("Rows", ", ".join(f"{split} {count:,}" for split, count in sweep.rows.items())),
+                ("Rows", ", ".join(f"{split_name(split)} {count:,}" for split, count in sweep.rows.items())),
                 ("Columns", ", ".join(f"{key} = {shorten(name, 60)}" for key, name in sweep.columns.items()) or DASH),
             ]
         )

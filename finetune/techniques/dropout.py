@@ -68,13 +68,9 @@ class Dropout(Technique, ModelChanges):
         return {kind: value for kind, value in self.model_dump().items() if value is not None}
 
     def outcome(self, run: Outcome) -> str | None:
-        changes = [
-            f"{kind} {run.dropout[kind][0]:g} → {run.dropout[kind][1]:g}"
-            if kind in run.dropout
-            else f"{kind} {value:g}"
-            for kind, value in self._kinds_set().items()
-        ]
-        return ", ".join(changes)
+        return ", ".join(
+            _change_text(kind, *run.dropout.get(kind, (None, value))) for kind, value in self._kinds_set().items()
+        )
 
     def configure_model(self, config: Any) -> None:
         supported = supported_kinds(config.model_type)
@@ -104,3 +100,10 @@ class Dropout(Technique, ModelChanges):
                 found = ", ".join(f"{site.path} = {site.probability:g}" for site in different) or "no such module"
                 why = f"{probability:g} was set, but the loaded model has {found}."
                 raise ModelError(why, key=f"techniques.dropout.{kind}", found=probability)
+
+
+def _change_text(kind: str, before: float | None, after: float) -> str:
+    """`hidden 0.1 → 0.2`; without an arrow where nothing changed, or where it is not known what was before."""
+    if before is None:
+        return f"{kind} {after:g}"
+    return f"{kind} {after:g} as before" if before == after else f"{kind} {before:g} → {after:g}"

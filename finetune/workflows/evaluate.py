@@ -170,7 +170,8 @@ class _Evaluation:
             return
         name = MEASURES[measured.task].score
         new = np.setdiff1d(np.arange(len(rows)), copies)
-        text = f"{len(copies)} of {count_text(len(rows), 'row')} are texts that the model was trained on"
+        have = "has a text" if len(copies) == 1 else "have texts"
+        text = f"{len(copies)} of {count_text(len(rows), 'row')} {have} that the model was trained on"
         if len(new):
             others = Measured(measured.task, measured.labels, measured.logits[new], measured.targets[new])
             text += f"; {name} of the other {len(new)}: {score_text(name, evaluation.plain_scores(others)[name])}"

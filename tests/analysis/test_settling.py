@@ -142,6 +142,9 @@ def test_the_report_states_rule_seeds_and_decisions_and_adjusts_what_was_looked_
     assert "Test is never looked at." in text
     assert "16 runs instead of 18 with 6 seeds of each." in text
     assert "After 4 seeds: settled: strong; not settled: light." in text
+    nothing = str(seeds_blocks(group, group.seed_rule.model_copy(update={"most": 4})))
+    assert "16 runs, 4 seeds of each: the rule saved none." in nothing
+    assert "instead of" not in nothing
 
 
 def test_a_report_of_an_interrupted_comparison_says_that_it_goes_on(tmp_path: Path) -> None:

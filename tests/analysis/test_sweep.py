@@ -10,6 +10,8 @@ import pytest
 from finetune.analysis.sweep import sweep_of
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.sweep import SweepReport
+from finetune.reports.figures.path import path
+from finetune.reports.sweep_page import palette_of, sections
 from tests.analysis.making import Run, write_comparison
 
 KEY = "techniques.l1.strength"
@@ -57,6 +59,14 @@ def test_the_choice_is_the_best_on_validation_and_test_takes_no_part_in_it(tmp_p
     assert "underfits or does not learn at `l1=100`" in found.headline
     [reason] = [point.verdict_reason for point in found.points if point.name == "l1=100"]
     assert reason.endswith("is lower than the validation accuracy of `l1=1`, the choice, 78.3 %")  # 1 − 13/60
+
+
+def test_the_page_names_the_train_sample_and_draws_no_panel_without_numbers(tmp_path: Path) -> None:
+    found = path_of(tmp_path, {0: [(0, 6, 6), (0, 7, 6)], 1: [(2, 4, 5), (2, 4, 6)]})
+    shown = str(sections(found, palette_of(found)))
+    assert "train (sample) 20" in shown
+    assert "train_probe 20" not in shown
+    assert len(path(found, palette_of(found)).panels) == 3  # no weights were recorded
 
 
 def test_the_choice_at_the_end_of_the_range_says_that_the_best_may_lie_beyond(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_runs_are_listed_with_their_numbers(here: Path) -> None:
     assert "many/seed-1" in text
     assert "75.0 %" in text
     assert "broken" not in text
+    assert invoke("runs", "--status", "running").stdout == "runs: no runs or experiments that the options choose\n"
 
 
 def test_only_what_is_named_is_deleted_and_a_dry_run_deletes_nothing(here: Path) -> None:

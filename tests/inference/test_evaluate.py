@@ -72,7 +72,7 @@ def test_it_agrees_with_the_record_on_the_runs_own_test_rows(run: Any, task: str
     assert [each.level for each in report.drift if each.check != "label_shift"] == ["info", "info", "info"]
     assert report.missing == []
     (copied,) = finetune.evaluate(folder, folder.parent / "train.csv").report.warnings
-    assert copied.startswith("48 of 64 rows are texts that the model was trained on; ")
+    assert copied.startswith("48 of 64 rows have texts that the model was trained on; ")
 
 
 def test_rows_that_cannot_be_measured_are_counted_and_named(run: Any, tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from finetune.reports.html import render_html
+from finetune.reports.blocks import Cell, Column, Section, Table
+from finetune.reports.blocks import Page as ReportPage
+from finetune.reports.html import render_html, render_page
+from finetune.reports.palette import Palette
 from tests.reports.sample import ablation_report, sample_report
 from tests.reports.test_html import _contrast
 
@@ -287,3 +291,19 @@ def test_a_screen_reader_finds_names_for_tables_figures_and_cells(browser: Any, 
         cards = page.get_by_role("table", name=re.compile("Verdict, difference"))
         assert cards.get_by_role("rowheader", name=re.compile("strong")).count() == 1
         assert cards.get_by_role("cell").count() > 20
+
+
+def test_paper_breaks_no_label_beside_long_texts_and_splits_no_short_table(browser: Any, tmp_path: Path) -> None:
+    text = "@airline thanks for the quick answer, but the flight was late " * 2
+    columns = [Column("Text", numeric=False, look="long"), Column("Target", numeric=False)]
+    columns += [Column("Prediction", numeric=False), Column("Nearest", numeric=False, look="long")]
+    row = [Cell(text, user=True), Cell("positive", user=True), Cell("neutral", user=True), Cell(text, user=True)]
+    tables = [Table("Short.", columns, [row] * 3), Table("Long.", columns, [row] * 40)]
+    page = ReportPage("made", [("e1", SimpleNamespace(name="made"), [Section("m", "M", tables)])], [], Palette([]))
+    (tmp_path / "made.html").write_text(render_page(page, "made.json"), encoding="utf-8")
+    with _Opened(browser, tmp_path / "made.html", 703) as opened:
+        opened.page.emulate_media(media="print")
+        labels = opened.page.locator("tbody td:not(.long, .number) bdi")
+        assert set(labels.evaluate_all("all => all.map(one => one.getClientRects().length)")) == {1}
+        breaks = "all => all.map(one => getComputedStyle(one).breakInside)"
+        assert opened.page.locator(".scroll").evaluate_all(breaks) == ["avoid", "auto"]

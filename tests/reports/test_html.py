@@ -10,7 +10,7 @@ import pytest
 
 from finetune.records.report import Report
 from finetune.reports.blocks import Page as ReportPage
-from finetune.reports.html import render_html, render_page
+from finetune.reports.html import _prose, render_html, render_page
 from finetune.reports.palette import Palette
 from finetune.reports.tune_page import sections
 from tests.reports.sample import ablation_report, sample_report
@@ -245,11 +245,20 @@ def test_the_baseline_row_is_marked() -> None:
 def test_every_caveat_is_shown_once_and_only_the_first_is_not_folded_away() -> None:
     report = sample_report(nasty=True)
     first, *more = report.groups[0].caveats[:2]
-    text = render_html(report).partition("<main")[2].partition(">Final model</h2>")[0]
+    page = re.sub('<span class="together">(.*?)</span>', r"\1", render_html(report))
+    text = page.partition("<main")[2].partition(">Final model</h2>")[0]
     assert text.count(first) == 1
     folded = text.partition("<details>")[2]
     assert first not in folded
     assert all(folded.count(caveat) == 1 for caveat in more)
+
+
+def test_no_line_ends_between_a_number_and_its_percent_sign_or_inside_an_interval() -> None:
+    text = str(_prose("From 75.2 % to 85.2 % (+3.3 points [−2.1, +3.5]) with `a % b`, [x, y] and <b>."))
+    assert re.findall('<span class="together">(.*?)</span>', text) == ["2 %", "2 %", "[−2.1, +3.5]"]
+    assert re.sub("</?span.*?>", "", text) == (
+        "From 75.2 % to 85.2 % (+3.3 points [−2.1, +3.5]) with <code>a % b</code>, [x, y] and &lt;b&gt;."
+    )
 
 
 def test_a_table_with_few_rows_has_no_fold() -> None:

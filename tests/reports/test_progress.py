@@ -15,7 +15,7 @@ from finetune.listener import RunProgress
 from finetune.measurement.scores import MEASURES
 from finetune.records.comparison import JobEntry
 from finetune.records.schema import Finding
-from finetune.reports.matrix import MatrixDisplay, event_line, job_title, matrix_table
+from finetune.reports.matrix import MatrixDisplay, describe_matrix, event_line, job_title, matrix_table
 from finetune.reports.notebook_listener import NotebookListener
 from finetune.reports.progress import RunDisplay
 from tests.reports.test_findings import facts
@@ -191,3 +191,16 @@ def test_a_notebook_marks_warnings_and_failures_only(capsys: pytest.CaptureFixtu
     listener.jobs_started(Progress([state], slots=1), MEASURE)
     listener.job_changed(Progress([state], slots=1), told(state, "failed", message="no memory"), MEASURE)
     assert "warning: strong seed 0 failed: no memory" in capsys.readouterr().err
+
+
+def test_a_dry_run_has_a_row_per_preset_and_state_and_cuts_nothing_at_80_columns() -> None:
+    name = "strong without multi_sample_dropout"
+    cells = [{"variant": name, "seed": seed, "fold": None, "state": "waiting"} for seed in range(1, 5)]
+    cells += [{"variant": name, "seed": 0, "fold": None, "state": "finished"}]
+    cells += [
+        {"variant": "none", "seed": seed, "fold": fold, "state": "waiting"} for seed in (0, 7) for fold in (0, 1, 2)
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(describe_matrix(cells))
+    rows = [" ".join(line.split()) for line in console.export_text().splitlines()[-3:]]
+    assert rows == [f"{name} 1 to 4 – 4 waiting", f"{name} 0 – 1 finished", "none 0, 7 0 to 2 6 waiting"]

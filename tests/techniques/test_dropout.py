@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from finetune.models.dropout import dropout_sites, known_architectures
 from finetune.models.load import build_without_weights, load_config, load_model
 from finetune.recipe import ModelSection, resolve
 from finetune.techniques.dropout import Dropout
+from finetune.techniques.outcome import Outcome
 from finetune.training.prepare import prepare
 from tests.conftest import ARCHITECTURES, save_tiny_model
 from tests.raising import refuses
@@ -277,6 +279,12 @@ def test_a_model_that_cannot_obey_is_refused_before_training(
     recipe = resolve(str(write_recipe(techniques={"dropout": {"attention": 0.4}}))).recipe
     with refuses(ModelError, match=r"techniques\.dropout\.attention: 0\.4 was set"):
         prepare(recipe)
+
+
+def test_the_outcome_has_an_arrow_only_where_something_changed() -> None:
+    seen = SimpleNamespace(dropout={"hidden": (0.1, 0.2), "attention": (0.1, 0.1)})
+    found = Dropout(hidden=0.2, attention=0.1, classifier=0.3).outcome(cast(Outcome, seen))
+    assert found == "hidden 0.1 → 0.2, attention 0.1 as before, classifier 0.3"
 
 
 def test_dropout_that_sets_nothing_is_refused() -> None:

@@ -35,8 +35,9 @@ def path(sweep: SweepReport, palette: Palette) -> Picture:
         (_by(sweep, score.name), levels_text(sweep, score), partial(_draw_levels, scale=score)),
         (_by(sweep, f"gap of {score.name}"), gaps_text(sweep, score), partial(_draw_gaps, scale=score)),
         (_by(sweep, loss.name), levels_text(sweep, loss), partial(_draw_levels, scale=loss)),
-        (_by(sweep, "the weights"), weights_text(sweep, zeros), partial(_draw_weights, zeros=zeros)),
     ]
+    if any(point.weights for point in sweep.points):
+        drawn.append((_by(sweep, "the weights"), weights_text(sweep, zeros), partial(_draw_weights, zeros=zeros)))
     panels = [
         Panel(title, text, WIDTH, HEIGHT, partial(draw, sweep=sweep, palette=palette)) for title, text, draw in drawn
     ]
