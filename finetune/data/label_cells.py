@@ -156,7 +156,8 @@ def _parse_flag(name: str, cell: Any, words: Mapping[str, bool]) -> bool:
 def _parse_number(cell: Any, style: NumberStyle) -> float:
     number = style.read(cell)
     if number is None:
-        as_others = "" if style == PLAIN else f" written as the others (decimal mark '{style.decimal}')"
+        is_plain = replace(style, parentheses=False) == PLAIN
+        as_others = "" if is_plain else f" written as the others (decimal mark '{style.decimal}')"
         raise CellError(f"is not a number{as_others}, but data.task is regression")
     return number
 
