@@ -117,8 +117,13 @@ def check_no_file(path: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether nothing was ever completed there; a dead process may have left a lock or a half-written file."""
-    return not path.is_dir() or all(inside.name == LOCK or is_leftover(inside) for inside in path.iterdir())
+    """Whether nothing was ever completed there; a dead process may have left a lock, a half-written file, or a folder
+    with nothing in it."""
+    return not path.is_dir() or all(map(_is_nothing, path.iterdir()))
+
+
+def _is_nothing(inside: Path) -> bool:
+    return inside.name == LOCK or is_leftover(inside) or (inside.is_dir() and is_empty(inside))
 
 
 @contextlib.contextmanager

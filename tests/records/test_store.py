@@ -33,6 +33,15 @@ def test_a_free_folder_is_missing_or_empty(tmp_path: Path) -> None:
         RunFolder(tmp_path).check_free()
 
 
+def test_folders_that_hold_nothing_are_what_a_full_disk_leaves_before_the_record(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / ".lock").touch()
+    RunFolder(tmp_path / "run").check_free()
+    (tmp_path / "run" / "checkpoints" / "file").touch()
+    with refuses(OutputError, match="not empty and holds no run"):
+        RunFolder(tmp_path / "run").check_free()
+
+
 def test_the_environment_holds_versions_and_no_paths() -> None:
     text = json.dumps([read_versions(), read_code().model_dump()])
     assert "transformers" in text
