@@ -226,11 +226,12 @@ def _lines_beyond_ascii(path: Path) -> tuple[list[int], list[bytes]]:
     """Numbers and content of the first of them, up to SAMPLE bytes together."""
     numbers: list[int] = []
     lines: list[bytes] = []
-    number = 1
+    number, size = 1, 0
     with open_bytes(path) as file:
-        while sum(map(len, lines)) < SAMPLE and (line := file.readline(SAMPLE)):
+        while size < SAMPLE and (line := file.readline(SAMPLE)):
             if not line.isascii():
                 numbers.append(number)
                 lines.append(line)
+                size += len(line)
             number += line.count(b"\n") or line.count(b"\r")
     return numbers, lines

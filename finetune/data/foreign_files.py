@@ -11,15 +11,17 @@ BY_PANDAS = "import sys, pandas; pandas.{}.to_csv(sys.argv[2], index=False)"
 # Suffix -> (what pandas calls, note).
 PANDAS = {
     ".dta": ("read_stata(sys.argv[1])", "values become their labels"),
-    ".sav": ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat"),
-    ".zsav": ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat"),
-    ".sas7bdat": ("read_sas(sys.argv[1], encoding='utf-8')", ""),
-    ".xpt": ("read_sas(sys.argv[1], encoding='utf-8')", ""),
-    ".html": ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml"),
-    ".htm": ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml"),
+    **dict.fromkeys(
+        (".sav", ".zsav"), ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat")
+    ),
+    **dict.fromkeys((".sas7bdat", ".xpt"), ("read_sas(sys.argv[1], encoding='utf-8')", "")),
+    **dict.fromkeys(
+        (".html", ".htm"), ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml")
+    ),
     ".xml": ("read_xml(sys.argv[1])", "needs pip install lxml"),
-    ".pkl": ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code"),
-    ".pickle": ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code"),
+    **dict.fromkeys(
+        (".pkl", ".pickle"), ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code")
+    ),
     ".orc": ("read_orc(sys.argv[1])", ""),
     ".h5": ("read_hdf(sys.argv[1])", "needs pip install tables"),
 }
@@ -46,7 +48,7 @@ TEXTS = {
     ".rdata": "In R: write.csv(DATA, 'data.csv', row.names=FALSE).",
     ".rda": "In R: write.csv(DATA, 'data.csv', row.names=FALSE).",
     **dict.fromkeys(
-        (".docx", ".doc", ".odt", ".pdf", ".rtf"), "copy its table into a spreadsheet; save it as CSV UTF-8"
+        (".docx", ".doc", ".odt", ".pdf", ".rtf"), "Copy its table into a spreadsheet, and save that as CSV UTF-8."
     ),
 }
 PAGE = (b"<!doctype html", b"<html")

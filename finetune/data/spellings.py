@@ -28,16 +28,7 @@ PLACEHOLDERS = frozenset(
         *("null", "(null)", "nil", "nan", "<na>", "na", "n/a", "n.a.", "n.a", "not available", "missing"),
         *("#n/a", "#na", "#null!", "#value!", "#ref!", "#div/0!", "#name?"),
         *("no label", "unlabeled", "unlabelled", "not labeled", "not labelled", "no majority", "no consensus"),
-        *(
-            "\\n",
-            "<null>",
-            "(blank)",
-            "(empty)",
-            "#n/d",
-            "#nv",
-            "#wert!",
-            "#bezug!",
-        ),  # MySQL, pivot tables, Excel
+        *("\\n", "<null>", "(blank)", "(empty)", "#n/d", "#nv", "#wert!", "#bezug!"),
         *("tbd", "todo", "to do"),
     ]
 )

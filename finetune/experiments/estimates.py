@@ -9,9 +9,7 @@ from typing import Any
 
 from finetune.data.loader import Loader
 from finetune.experiments.executors import Executor
-from finetune.experiments.jobs import Job
-from finetune.experiments.progress import look_up
-from finetune.records.comparison import ComparisonFolder
+from finetune.experiments.progress import JobState
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,10 @@ class Pace:
     source: str
 
 
-def find_pace(folder: ComparisonFolder, jobs: Sequence[Job], executor: Executor, data: Loader) -> Pace:
-    """The pace of the finished runs of this folder if there are any, else of a few steps taken now on this machine;
-    costs of techniques are the declared ones, and early stopping is not counted."""
-    states = [look_up(folder, job) for job in jobs]
-    finished = [state for state in states if state.status == "finished"]
-    records = [(state, folder.run(state.job.entry).read()) for state in finished]
-    known = [record.time.seconds / state.weight for state, record in records if record is not None]
+def find_pace(states: Sequence[JobState], executor: Executor, data: Loader) -> Pace:
+    """The pace of the jobs that have finished if there are any, else of a few steps taken now on this machine; costs of
+    techniques are the declared ones, and early stopping is not counted."""
+    known = [state.seconds / state.weight for state in states if state.seconds is not None]
     if known:
         return Pace(statistics.mean(known), f"from {len(known)} finished runs")
     if not any(state.status == "waiting" for state in states):
@@ -41,25 +36,19 @@ def find_pace(folder: ComparisonFolder, jobs: Sequence[Job], executor: Executor,
     from finetune.training.estimate import estimate_seconds
     from finetune.training.prepare import prepare
 
-    job = max(jobs, key=lambda job: job.work)
+    job = max((state.job for state in states), key=lambda job: job.work)
     prepared = prepare(job.recipe, data.load(job.recipe.data))
     return Pace(estimate_seconds(prepared, executor.threads) / job.work, "from a few steps taken now")
 
 
 def describe_jobs(
-    folder: ComparisonFolder,
-    jobs: Sequence[Job],
-    executor: Executor,
-    pace: Pace,
-    further: float = 0.0,
-    has_ended: bool = False,
+    states: Sequence[JobState], executor: Executor, pace: Pace, further: float = 0.0, has_ended: bool = False
 ) -> dict[str, Any]:
     """All jobs with the state of each, and the seconds that the rest will take at that pace.
 
     `further` trainings follow at the end, for jobs that are not known yet, as a multiple of the most expensive job; if
     `has_ended` says that they are done, they count only if a job is left.
     """
-    states = [look_up(folder, job) for job in jobs]
     todo = [state for state in states if state.status == "waiting"]
     most = max(state.weight for state in states)
     last = further if todo or not has_ended else 0.0

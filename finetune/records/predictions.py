@@ -18,7 +18,7 @@ from finetune.records.schema import FinishedRecord, RunRecord
 from finetune.records.store import RunFolder, read_record
 
 Arrays = dict[str, NDArray[Any]]
-OF_THE_DATA = ("_rows", "_targets")  # ends of names; equal in all runs on the same data
+OF_THE_DATA = ("_rows.npy", "_targets.npy")  # ends of entries that are equal in all runs on the same data
 _HEADER_AT = format.MAGIC_LEN + 2  # its length stands before it
 
 
@@ -47,9 +47,7 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:  # whose checksums are compared
             arrays = {
-                name: _read_array(name, archive.read(entry))
-                for entry in archive.namelist()
-                for name in [entry.removesuffix(".npy")]
+                entry.removesuffix(".npy"): _read_array(entry, archive.read(entry)) for entry in archive.namelist()
             }
     except Exception as error:  # of zip, zlib and numpy, whatever a damaged file makes of them
         raise OutputError(f"{path}: cannot be read: {first_line(error)}") from error
@@ -61,8 +59,8 @@ def read_arrays(path: Path, expected: Mapping[str, int]) -> Arrays:
     return arrays
 
 
-def _read_array(name: str, content: bytes) -> NDArray[Any]:
-    return _same_array(content) if name.endswith(OF_THE_DATA) else _array(content)
+def _read_array(entry: str, content: bytes) -> NDArray[Any]:
+    return _same_array(content) if entry.endswith(OF_THE_DATA) else _array(content)
 
 
 @functools.lru_cache(maxsize=16)

@@ -58,8 +58,8 @@ def comparison_title(group: Group) -> str:
     """Title with what is compared, by which score, over how many runs."""
     folds = f", {count_text(group.folds, 'fold')}" if group.folds else ""
     seeds = seeds_text(group)
-    if seeds == "1 seed" and not folds:
-        return f"{group.name} · {metric_name(group.score)}, 1 seed"
+    if len(group.seeds) == 1 and not folds:
+        return f"{group.name} · {metric_name(group.score)}, {seeds}"
     return f"{group.name} · {metric_name(group.score)}, means of {seeds}{folds}, 95 % intervals in brackets"
 
 

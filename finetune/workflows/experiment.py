@@ -17,6 +17,7 @@ from finetune.experiments.finals import possible_finals
 from finetune.experiments.jobs import Job
 from finetune.experiments.kept_models import Keep
 from finetune.experiments.planning import make_manifest, plan_runs, write_jobs, write_texts
+from finetune.experiments.progress import JobState, look_up
 from finetune.experiments.running import MoreJobs, run_jobs
 from finetune.experiments.seed_rounds import SeedRounds
 from finetune.experiments.variants import Variant
@@ -105,15 +106,16 @@ class Experiment:
     def describe(self) -> dict[str, Any]:
         """Every run with its state, and an estimate of the remaining time; where seeds may be added, the runs that are
         certain, and under "at_most" the same for all that may follow."""
-        most = self.runs if self.rounds is None else self.rounds.at_most_runs()
-        pace = find_pace(self.folder, most, self.executor, self.data)
-        described = self._described(self.runs, pace)
+        most = self.runs if self.rounds is None else self.rounds.at_most_runs()  # which begin with those of self.runs
+        states = [look_up(self.folder, job) for job in most]
+        pace = find_pace(states, self.executor, self.data)
+        described = self._described(states[: len(self.runs)], pace)
         if self.rounds is not None:
-            described["at_most"] = self._described(most, pace)
+            described["at_most"] = self._described(states, pace)
         return {**described, "final": self.final.outcome}
 
-    def _described(self, runs: Sequence[Job], pace: Pace) -> dict[str, Any]:
-        return describe_jobs(self.folder, runs, self.executor, pace, self.trainings_after(), self._has_ended())
+    def _described(self, states: Sequence[JobState], pace: Pace) -> dict[str, Any]:
+        return describe_jobs(states, self.executor, pace, self.trainings_after(), self._has_ended())
 
     def with_all_runs(self) -> Experiment:
         """The experiment after its runs, with those that were added meanwhile."""

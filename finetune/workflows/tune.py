@@ -16,6 +16,7 @@ from finetune.experiments.executors import Executor, choose_executor
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.options import Options
 from finetune.experiments.planning import plan_runs, write_jobs
+from finetune.experiments.progress import look_up
 from finetune.experiments.sampling import load_optuna
 from finetune.experiments.search_space import search_space
 from finetune.experiments.tuning import Tuner, best_of, folds_left, shortfall
@@ -145,8 +146,8 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """How many trainings are left at most, and how long they will take."""
         first = self.on_default()
-        pace = find_pace(self.folder, first.runs, self.executor, self.sets)
-        found = describe_jobs(self.folder, first.runs, self.executor, pace, further=1)
+        states = [look_up(self.folder, job) for job in first.runs]
+        found = describe_jobs(states, self.executor, find_pace(states, self.executor, self.sets), further=1)
         each = found["seconds"] / (found["to_run"] / found["jobs"] + 1)
         folds = folds_left(self.trials, self.wanted)
         last = 2 * len(self.seeds)
