@@ -86,7 +86,17 @@ ALLOWED = {
         "own_code",
         "quiet",
     },
-    "reports": {"atomic", "listener", "measurement", "records", "advice", "techniques", "portable", "visible"},
+    "reports": {
+        "atomic",
+        "listener",
+        "measurement",
+        "records",
+        "advice",
+        "diagnosis",
+        "techniques",
+        "portable",
+        "visible",
+    },
     "listener": set(),
     "workflows": {
         "atomic",
@@ -123,6 +133,7 @@ ALLOWED = {
         "techniques",
         "training",
         "advice",
+        "diagnosis",
         "reports",
         "quiet",
         "visible",
@@ -201,7 +212,7 @@ def test_the_rules_see_the_modules() -> None:
     assert "torch" in imported_at_the_top(PACKAGE / "training" / "trainer.py")
 
 
-NO_TORCH = ("techniques", "recipe", "records", "advice", "analysis")
+NO_TORCH = ("techniques", "recipe", "records", "advice", "diagnosis", "analysis")
 LEAN = [path for folder in NO_TORCH for path in (PACKAGE / folder).rglob("*.py")]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from finetune.advice.diagnosis import is_degenerate
+from finetune.advice.learning import is_degenerate
 from finetune.analysis.collection import CollectedRun, Collection, FinishedRun
 from finetune.analysis.measurements import GAPS, KINDS, Measurement, Measurements, RowDraws, measurements_of
 from finetune.analysis.replicates import Key, Replicate, replicate_of, summarise

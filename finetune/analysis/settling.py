@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from finetune.advice.diagnosis import is_degenerate
+from finetune.advice.learning import is_degenerate
 from finetune.analysis.collection import CollectedRun, Collection, FinishedRun
 from finetune.analysis.differences import Differences, all_differences, decisive_numbers, paired_measurements, pairs
 from finetune.analysis.results import Results, VariantResults

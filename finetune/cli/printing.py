@@ -169,7 +169,7 @@ def print_runs(
     if as_json:
         print_text(json.dumps([_as_json(*pair, result) for pair in _pairs(result)], indent=2), whole=True)
         return
-    from finetune.advice.diagnosis import next_command, remedy
+    from finetune.diagnosis.next_step import next_command, remedy
     from finetune.reports.terminal import run_summary, run_table, seeds_table
 
     out = console(100)

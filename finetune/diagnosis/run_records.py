@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from finetune.advice.diagnosis import diagnose, early_stop_text, is_degenerate
+from finetune.advice.learning import degeneration, early_stop_text
 from finetune.diagnosis.observations import Observed, Point, accuracy_estimate
+from finetune.diagnosis.verdicts import Verdict, judge
 from finetune.errors import Change, OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.diagnosis import Estimate
@@ -58,6 +59,20 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
     return Observed(**shared, train=train, validation=validation, gap=gap, epochs=last.epoch, notes=(note,))
 
 
+def verdict_of(record: FinishedRecord) -> Verdict | None:
+    """The verdict on a finished run and its text; None for a refit, which has no rows that show a gap."""
+    return None if record.budget.trained_on_validation else judge(observe_record(record, Path()))
+
+
+def diagnose_run(record: FinishedRecord) -> str:
+    """The verdict as it stands below the table of a run: `Overfits: …`."""
+    verdict = verdict_of(record)
+    if verdict is None:
+        return "None: it was trained on validation, too, so no gap can be measured; only test says how good it is."
+    name, text = verdict
+    return f"{name[:1].upper()}{name[1:]}: {text}"
+
+
 def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
     selected = record.selected
     gap, rows = selected.gap[score], record.data.rows
@@ -68,7 +83,7 @@ def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
         "epochs": record.last.epoch,
         "stopped_early": early_stop_text(record) is not None,
-        "did_not_learn": diagnose(record) if is_degenerate(record) else "",
+        "did_not_learn": degeneration(record) or "",
         "train_loss": selected.train_probe.get(loss),
         "validation_loss": selected.validation.get(loss),
         "notes": (

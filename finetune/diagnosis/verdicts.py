@@ -73,7 +73,7 @@ def _diverged(observed: Observed) -> Verdict | None:
 
 def _did_not_learn(observed: Observed) -> Verdict | None:
     if observed.did_not_learn:
-        return "did not learn", observed.did_not_learn.removeprefix("Did not learn: ")
+        return "did not learn", observed.did_not_learn
     unit, validation = scale(observed.score), observed.validation
     if validation is None or validation.mean is None:
         return None
@@ -346,7 +346,7 @@ def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
     validation, rows = observed.validation, observed.validation_rows
     if validation is None or validation.low is None or rows is None:
         return []
-    text = f"The validation score itself, of {integer_text(rows)} rows, is known to {unit.range(validation)}."
+    text = f"The 95 % interval of the validation score itself ({integer_text(rows)} rows) is {unit.range(validation)}."
     if observed.chance is not None and validation.low <= observed.chance:
         text += " It does not exceed that of the same answer for every text: the model has memorized its rows, no more."
     return [text]

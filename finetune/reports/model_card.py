@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from finetune.advice.diagnosis import diagnose
+from finetune.diagnosis.run_records import diagnose_run
 from finetune.measurement.units import DASH, count_text, listed, metric_name, number_text, score_text
 from finetune.portable import portable, without_folder
 from finetune.records.evaluation import EvaluationReport
@@ -191,7 +191,9 @@ def _own_scores(own: EvaluationReport) -> Table:
 def _remarks(record: FinishedRecord) -> Block:
     """What stands below a run's table, its diagnosis first."""
     facts = [(name, text) for name, text in run_facts(record) if name in ("Checkpoint", "Calibration", "Thresholds")]
-    return Facts([("Diagnosis", shorten(diagnose(record), 500)), *((name, shorten(text, 500)) for name, text in facts)])
+    return Facts(
+        [("Diagnosis", shorten(diagnose_run(record), 500)), *((name, shorten(text, 500)) for name, text in facts)]
+    )
 
 
 def _data(record: FinishedRecord) -> list[Block]:

@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from finetune.advice.diagnosis import diagnose, early_stop_text
+from finetune.advice.learning import early_stop_text
+from finetune.diagnosis.run_records import diagnose_run
 from finetune.measurement.scores import Measure, measure_of
 from finetune.measurement.units import (
     DASH,
@@ -119,7 +120,7 @@ def _spread(name: str, values: list[float | None]) -> str:
 
 def run_facts(record: FinishedRecord) -> list[tuple[str, str]]:
     """Label and sentences on what is not in the table: diagnosis, checkpoint, calibration, baselines."""
-    entries = [("Diagnosis", diagnose(record)), ("Checkpoint", _checkpoint(record))]
+    entries = [("Diagnosis", diagnose_run(record)), ("Checkpoint", _checkpoint(record))]
     entries += [("Chosen", decision.text) for decision in record.decisions]
     if (stopping := _early_stopping(record)) is not None:
         entries.append(("Stopping", stopping))

@@ -115,7 +115,7 @@ def test_a_comparison_shows_its_table_and_figures() -> None:
 def test_a_run_shows_its_gap() -> None:
     page = Page(runs_fragment([record(0)]))
     assert "+20.0 points" in page.text
-    assert "No sign of overfitting that 20 validation rows could show" in page.text
+    assert "Cannot tell: Validation has 20 rows, each worth 5.0 points" in page.text
     assert "Log loss" in page.text
 
 

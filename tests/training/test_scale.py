@@ -12,7 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from finetune.advice.diagnosis import diagnose, is_degenerate
+from finetune.advice.learning import is_degenerate
+from finetune.diagnosis.run_records import diagnose_run
 from finetune.errors import DataError, OutputError
 from finetune.recipe import resolve
 from finetune.records.schema import FinishedRecord, TargetScale
@@ -197,7 +198,7 @@ def test_errors_that_are_not_below_those_of_the_mean_are_no_learning(
         measured([mean], mse=3.0, pearson=None, r2=0.2),
     ):
         assert is_degenerate(bad)
-        assert "Did not learn" in diagnose(bad)
-    assert "RMSE 2.000 is not below 2.000" in diagnose(measured([mean], mse=4.0, pearson=0.99, r2=0.01))
+        assert "Did not learn" in diagnose_run(bad)
+    assert "RMSE 2.000 is not below 2.000" in diagnose_run(measured([mean], mse=4.0, pearson=0.99, r2=0.01))
     assert not is_degenerate(measured([mean], mse=3.0, pearson=0.9, r2=0.2))
     assert not is_degenerate(measured([], mse=3.0, pearson=0.9, r2=0.2))

@@ -1,14 +1,19 @@
 """The next command that a run advises: it can be typed as it stands, and is about what ran."""
 
 import shlex
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from finetune.advice.diagnosis import diagnose, next_command, remedy
 from finetune.cli.experiment_options import parse_variants
+from finetune.diagnosis.next_step import next_command, remedy
+from finetune.diagnosis.run_records import diagnose_run
 from finetune.experiments.asked import ask
-from finetune.records.schema import ActiveTechnique
+from finetune.records.schema import ActiveTechnique, Evaluation, FinishedRecord, Gap
+from finetune.records.store import RunFolder
 from finetune.workflows.asking import Request
+from finetune.workflows.diagnose import diagnose
 from tests.analysis.making import ROWS, SPLITS, Run, record_of
 
 ONE_CLASS = np.tile([2.0, 0.0], (ROWS, 1))
@@ -78,11 +83,13 @@ def test_a_technique_with_a_learning_rate_of_its_own_gets_a_larger_one() -> None
 
 def test_of_several_labels_that_are_never_predicted_the_head_gets_a_start() -> None:
     record = record_of(Run("strong"))
-    selected = record.selected.model_copy(update={"validation": {**record.selected.validation, "micro_f1": 0.0}})
+    scores, gap = record.selected.validation, record.selected.gap
+    none = {"validation": {**scores, "micro_f1": 0.0}, "gap": {**gap, "micro_f1": gap["accuracy"]}}
+    selected = record.selected.model_copy(update=none)
     data = record.data.model_copy(update={"task": "multi_label", "score": "micro_f1"})
     record = record.model_copy(update={"selected": selected, "data": data, "techniques": {"mixout": {}}})
-    assert diagnose(record) == (
-        "Did not learn: no label is ever predicted. Start the head from logistic regressions on the frozen features "
+    assert diagnose_run(record) == (
+        "Did not learn: No label is ever predicted. Start the head from logistic regressions on the frozen features "
         "(`head_start`)."
     )
     assert remedy(record) == {"techniques.head_start": {}}
@@ -91,3 +98,55 @@ def test_of_several_labels_that_are_never_predicted_the_head_gets_a_start() -> N
     assert command == "finetune run --data tags.csv --set 'techniques.head_start={}' --preset strong --seed 0"
     started = record.model_copy(update={"techniques": {"head_start": {}}})
     assert "techniques.head_start" not in remedy(started)
+
+
+def underfitted(**update: Any) -> FinishedRecord:
+    """80 % on training and validation rows, of 400: nothing is memorized."""
+    record = record_of(Run("none", wrong=(4, 4, 4)))
+    selected = record.selected
+    gaps = {**selected.gap, "accuracy": Gap(value=0.0, low=-0.04, high=0.04)}
+    rows = {**record.data.rows, "train_probe": 400, "validation": 400}
+    changed = {
+        "selected": selected.model_copy(update={"gap": gaps}),
+        "data": record.data.model_copy(update={"rows": rows}),
+        "budget": record.budget.model_copy(update={"steps": 1000, "steps_per_epoch": 50}),
+        "recipe": {**record.recipe, "training": {"learning_rate": 2e-5}},
+    }
+    return record.model_copy(update={**changed, **update})
+
+
+def test_a_run_that_does_not_fit_its_rows_is_not_told_to_regularize() -> None:
+    record = underfitted(techniques={})
+    assert diagnose_run(record).startswith("Underfits: Training accuracy is 80.0 % itself")
+    assert remedy(record) == {"training.learning_rate": 4e-5}
+    command, why = next_command(record, "tweets --set training.learning_rate=4e-05", "none")
+    assert command == "finetune run tweets --set training.learning_rate=4e-05 --preset none --seed 0"
+    assert why == "a model that does not fit its training rows has no gap to close"
+
+
+def test_a_run_that_its_techniques_keep_from_fitting_is_compared_with_none() -> None:
+    record = underfitted(techniques={"mixout": {}})
+    assert diagnose_run(record).startswith("Over-regularized: ")
+    assert remedy(record) == {}
+    assert next_command(record, "tweets", "strong")[0] == "finetune compare tweets --presets none,strong"
+
+
+def test_a_run_that_still_rises_is_trained_longer_at_the_same_rate() -> None:
+    scores = ((200, 0.3), (400, 0.4), (600, 0.6), (800, 0.7), (1000, 0.8))
+    unknown = {"objective": None, "learning_rate": None, "grad_norm": None, "train_probe": {}}
+    rising = [
+        Evaluation(step=step, epoch=step / 50, validation={"accuracy": score, "nll": 0.6}, **unknown)
+        for step, score in scores
+    ]
+    record = underfitted(techniques={}, history=rising)
+    record = record.model_copy(update={"selected": record.selected.model_copy(update={"step": 1000})})
+    assert diagnose_run(record).startswith("Still learning: ")
+    assert remedy(record) == {"training.epochs": 40}
+
+
+def test_a_run_and_the_diagnosis_of_its_folder_say_the_same(tmp_path: Path) -> None:
+    for record in (underfitted(techniques={}), record_of(Run("strong"))):
+        folder = RunFolder(tmp_path / (record.preset or "own"))
+        folder.write(record)
+        found = diagnose(folder.path).diagnosis
+        assert diagnose_run(record).lower() == f"{found.verdict}: {found.text}".lower()
