@@ -46,6 +46,11 @@ class Point:
     train: float | None = None
     objective: float | None = None
 
+    @property
+    def when(self) -> str:
+        """`epoch 3.33`, or its step where the log has no epochs."""
+        return f"step {self.step}" if self.epoch is None else f"epoch {round(self.epoch, 2):g}"
+
 
 @dataclass(frozen=True)
 class Observed:
