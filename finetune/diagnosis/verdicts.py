@@ -86,9 +86,11 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     chance = observed.chance
     if chance is None or validation.low is None or validation.low > chance:
         return None
-    train = observed.train
+    train, gap = observed.train, observed.gap
     if train is not None and train.low is not None and train.low > chance + MATTERS:
         return None  # it has learned the training rows by heart: a gap
+    if gap is not None and gap.low is not None and gap.low >= MATTERS and not observed.is_at_least:
+        return None  # the same answer for every text has none
     if validation.mean > chance + MATTERS:
         return None  # too few rows to say
     text = (
@@ -96,7 +98,9 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
         f"({unit.level(chance)}) beyond chance"
     )
     if train is not None and not observed.is_at_least:
-        return "did not learn", f"{text}, nor does that of training ({unit.level(train.mean)})."
+        hardly = train.low is not None and train.low > chance
+        also = f"and that of training ({unit.level(train.mean)}) is hardly above it" if hardly else ""
+        return "did not learn", f"{text}, {also or f'nor does that of training ({unit.level(train.mean)})'}."
     if not _has_learned_its_rows(observed, chance):
         return "did not learn", f"{text}."
     loss = percent_text(observed.unfitted)
@@ -132,7 +136,7 @@ def _too_few_rows(observed: Observed) -> Verdict | None:
     unit = scale(observed.score)
     return (
         "cannot tell",
-        f"Validation has {integer_text(rows)} rows, each worth {unit.amount(1 / rows)}: {unit.name} "
+        f"Validation has {count_text(rows, 'row')}, each worth {unit.amount(1 / rows)}: {unit.name} "
         f"{_level(unit, validation)} can show overfitting only if the gap is large.",
     )
 
