@@ -30,8 +30,8 @@ def test_names_may_have_spaces_between_them() -> None:
 def test_a_missing_number_is_named_as_the_option_that_gives_it() -> None:
     result = invoke("diagnose", *NUMBERS[:4], "--train-size", 1000)
     assert error_lines(result.stderr) == [
-        "error: --validation-size: is missing: number of rows behind the validation accuracy; it determines how certain a "
-        "verdict is. Try: --validation-size 200"
+        "error: --validation-size: is missing: number of rows behind the validation accuracy; it determines how "
+        "certain a verdict is. Try: --validation-size 200"
     ]
 
 
