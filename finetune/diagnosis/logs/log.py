@@ -55,6 +55,7 @@ class Log:
         best_step: Steps after which the best checkpoint was saved, where the log names one.
         is_cut: The log ends before the training does.
         train_rows, validation_rows: Numbers of rows, where the log holds them.
+        running_is_mean: The scores in training mode are means over epochs, even if the losses are not.
     """
 
     file: Path
@@ -67,6 +68,12 @@ class Log:
     is_cut: bool = False
     train_rows: int | None = None
     validation_rows: int | None = None
+    running_is_mean: bool = False
+
+    @property
+    def has_means(self) -> bool:
+        """Whether its scores in training mode say something about an epoch."""
+        return self.running_is_mean or self.objective == "mean"
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ def _began_as_guess(log: Log, numbers: Numbers) -> bool:
 
 def _running(log: Log, score: str | None) -> float | None:
     values = _values(log.records, f"running_{score}")
-    has_stopped = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
+    has_stopped = log.has_means and len(values) >= FEW and values[-1] - values[-2] < STILL
     return values[-1] if has_stopped else None
 
 
@@ -274,7 +274,7 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
     unit = scale(observed.score)
     running = _values(log.records, f"running_{observed.score}")
-    last = running[-1] if running and log.objective == "mean" else None
+    last = running[-1] if running and log.has_means else None
     objective = observed.curve[-1].objective
     by_loss = None
     if observed.score == "accuracy" and log.objective == "mean" and objective is not None:
