@@ -83,7 +83,8 @@ class Problem:
         why: What was expected and what was found, as a sentence; shown after the key.
         key: Dotted key of the recipe that causes it.
         argument: Or the argument of the command or function, by its name in Python, with `found` as its value.
-        found: The value that was found. For a key it is meant for programs; `why` contains it in words.
+        found: The value that was found; None if there is none. For a key it is meant for programs; `why` contains it
+            in words.
         changes: Ways to solve it, the likeliest first.
         where: Where the value was written: a file and line, or an option.
         where_in_python: The same, if its name in Python differs: `seeds` for `--seed`.
@@ -99,13 +100,15 @@ class Problem:
 
     def for_command_line(self, positional: Mapping[str, str] = NO_NAMES) -> str:
         """One line, with what to type; `positional` as for `Change.for_command_line`."""
-        typed = Change(arguments={self.argument: self.found}).for_command_line(positional) if self.argument else ""
+        found = True if self.found is None else self.found  # one that is missing: its name alone
+        typed = Change(arguments={self.argument: found}).for_command_line(positional) if self.argument else ""
         ways = [(change, change.for_command_line(positional)) for change in self.changes]
         return self._render(self.where, typed, ways)
 
     def for_python(self) -> str:
         """One line, with the Python arguments."""
-        written = Change(arguments={self.argument: self.found}).for_python() if self.argument else ""
+        is_named = bool(self.argument) and self.found is not None
+        written = Change(arguments={self.argument: self.found}).for_python() if is_named else self.argument
         where = self.where_in_python or self.where
         return self._render(where, written, [(change, change.for_python()) for change in self.changes])
 

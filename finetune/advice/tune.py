@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetune.advice.evidence import data_problems, few_seeds
 from finetune.measurement.units import (
+    DASH,
     change_text,
     count_text,
     estimate_text,
@@ -50,6 +51,17 @@ def optimism_text(report: TuneReport, tested: Tested) -> str:
         change = estimate_text(score, found)
         parts.append(f"on test {change} against the default, {word[found.distinguishable]}")
     return ", ".join(parts)
+
+
+def test_text(report: TuneReport) -> str:
+    """The test score of the chosen settings: `accuracy 74.9 % [73.0, 76.8], mean of 3 seeds; optimism +0.3 points`."""
+    tested = next((each for each in report.tested if each.name == report.chosen), None)
+    if tested is None:
+        return DASH
+    unit = scale(report.score)
+    seeds = "1 seed" if len(report.seeds) == 1 else f"mean of {len(report.seeds)} seeds"
+    level = f"{unit.name} {unit.estimated_level(tested.test)}, {seeds}"
+    return f"{level}; optimism of the choice {unit.change(tested.optimism)}"
 
 
 def caveats(report: TuneReport) -> list[str]:

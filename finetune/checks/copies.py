@@ -23,6 +23,10 @@ from finetune.records.schema import Finding
 SEARCHED = 50_000  # rows in the search for near copies: about 15 s and 200 MB
 MANY_COPIES = 0.05  # fraction of a split
 LEAKED = 0.01  # fraction of a measured split: leaked rows alone can move its score by a point
+LEAVE_OUT = (  # one setting for all leaks, so that it is said once
+    "Drop training rows that (nearly) equal a validation or test row, and validation rows that (nearly) equal a test "
+    "row: --set data.drop_leaks=true"
+)
 KINDS: dict[Kind, str] = {
     "exact": "equal",
     "normalised": "equal except for case and punctuation",
@@ -90,7 +94,7 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
         f"{_by_kind(twins)}{labels}.",
         figures={"rows": len(twins), "share": fraction, "other_label": relabelled, **_kinds(twins)},
         **shown_rows({split: rows}, _found(kept, originals, split, twins)),
-        advice=f"Leave them out of {kept}; {split} keeps all rows: --set data.drop_leaks=true",
+        advice=LEAVE_OUT,
     )
 
 
@@ -102,7 +106,7 @@ def _sampled(rows: int) -> list[Finding]:
             text=f"The search for nearly equal texts covers {SEARCHED:,} of {rows:,} rows: validation, test and a "
             "sample of train. The search for equal texts covers all rows.",
             figures={"rows": rows, "searched": SEARCHED},
-            advice="To remove leaks from every row: --set data.drop_leaks=true",
+            advice=LEAVE_OUT,
         )
     ]
 

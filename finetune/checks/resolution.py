@@ -34,7 +34,7 @@ def check_resolution(data: Data) -> list[Finding]:
                 level="warning" if len(rows) < SMALL else "info",
                 text=f"{count_text(len(rows), f'{split} row')}: {_precision(data.task, half, difference)}.",
                 figures={"rows": len(rows), "half_width": half, "difference": difference},
-                advice=_advice(data, split, len(rows)),
+                advice=_advice(data, len(rows)),
             )
         )
     return findings
@@ -78,10 +78,10 @@ def _precision(task: Task, half: float, difference: float | None) -> str:
     )
 
 
-def _advice(data: Data, split: str, rows: int) -> str:
+def _advice(data: Data, rows: int) -> str:
     if rows >= SMALL:
         return ""
     if "test" in data.whole_splits() and is_given(data, "test"):  # folds make their own test split
         whole = "use one file with all rows, split into folds: finetune compare --data FILE --folds 5 --seeds 3"
-        return f"Label more {split} rows, or {whole}"
-    return f"Label more {split} rows, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"
+        return f"Label more rows, or {whole}"
+    return "Label more rows, or average over folds and seeds: add --folds 5 --seeds 3 to finetune compare"

@@ -16,6 +16,7 @@ from finetune.cli.options import (
     SetOption,
     SkipOption,
     reports_errors,
+    split_names,
 )
 from finetune.cli.output import print_text
 
@@ -86,7 +87,7 @@ def check(
             strict=strict,
             accept=accept,
             write_split=write_split,
-            models=None if models is None else models.split(","),
+            models=None if models is None else split_names(models),
             output=output,
             listener=listener,
         )

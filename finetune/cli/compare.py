@@ -24,7 +24,6 @@ from finetune.cli.experiment_options import (
     SeedsOption,
     VariantOption,
     WideOption,
-    parse_presets,
     parse_seeds,
     parse_variants,
 )
@@ -42,6 +41,7 @@ from finetune.cli.options import (
     SkipOption,
     TechniqueOption,
     reports_errors,
+    split_names,
 )
 from finetune.cli.printing import print_plan_of_runs, print_report
 from finetune.cli.typed import typed_command
@@ -127,7 +127,7 @@ def compare(
 
     request = Request(recipe, model, data, overrides or (), skip_bad_rows, drop_leaks, metric, technique, allow_code)
     asked: dict[str, Any] = {
-        "presets": None if presets is None else parse_presets(presets),
+        "presets": None if presets is None else split_names(presets),
         "variants": parse_variants(variants),
         "baseline": baseline,
         "seeds": parse_seeds(seeds),

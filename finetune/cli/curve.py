@@ -18,7 +18,6 @@ from finetune.cli.experiment_options import (
     PresetsOption,
     ResumeOption,
     SeedsOption,
-    parse_presets,
     parse_seeds,
     parse_sizes,
 )
@@ -36,6 +35,7 @@ from finetune.cli.options import (
     SkipOption,
     TechniqueOption,
     reports_errors,
+    split_names,
 )
 from finetune.cli.printing import print_curve, print_plan_of_runs
 from finetune.cli.typed import typed_command
@@ -90,7 +90,7 @@ def curve(
     listener = choose_listener(quiet)
     asked: dict[str, Any] = {
         "sizes": parse_sizes(sizes),
-        "presets": parse_presets(presets),
+        "presets": split_names(presets),
         "seeds": parse_seeds(seeds),
         "executor": executor,
         "jobs": jobs,

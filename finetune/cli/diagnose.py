@@ -9,7 +9,7 @@ import typer
 
 from finetune.cli.completion import complete_metric
 from finetune.cli.help import examples
-from finetune.cli.options import JsonOption, reports_errors
+from finetune.cli.options import JsonOption, reports_errors, split_names
 from finetune.cli.output import print_text
 
 EXAMPLES = examples(
@@ -143,7 +143,7 @@ def diagnose(
         train_loss=train_loss,
         validation_loss=validation_loss,
         epochs=epochs,
-        techniques=None if techniques is None else techniques.split(","),
+        techniques=None if techniques is None else split_names(techniques),
         run=run,
         evaluation=evaluation,
         metric=metric,

@@ -201,11 +201,6 @@ def parse_seeds(text: str) -> int | str | list[int]:
     return int(parts[0]) if "," not in text else [int(part) for part in parts]
 
 
-def parse_presets(text: str) -> list[str]:
-    """`none,strong` -> both."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def parse_variants(texts: list[str] | None) -> dict[str, list[str]] | None:
     """`l1=techniques.l1.strength=0.5,training.epochs=5` -> its name and its settings, as texts.
 

@@ -183,12 +183,18 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
 def _positional(command: Callable[..., None]) -> dict[str, str]:
     """Of the arguments that this command takes without an option: name in Python, of one or of all -> in the help."""
     names: dict[str, str] = {}
-    for name, hint in get_type_hints(command, include_extras=True).items():
+    hints = get_type_hints(command, include_extras=True)
+    for name, hint in hints.items():
         for info in getattr(hint, "__metadata__", ()):
             if isinstance(info, ArgumentInfo):
                 shown = info.metavar or name.upper()
-                names |= {name: shown, shown.lower(): shown}
+                names |= {each: shown for each in (name, shown.lower()) if each == name or each not in hints}
     return names
+
+
+def split_names(text: str) -> list[str]:
+    """`none, strong` -> both."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def use_techniques(references: list[str] | None) -> None:

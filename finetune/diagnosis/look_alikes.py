@@ -88,8 +88,7 @@ def _shift(observed: Observed) -> LookAlike:
         return known
     (first, train, before), after = measured[0], measured[-1][2]
     unit = scale(observed.score)
-    where = f"step {first.step}" if first.epoch is None else f"epoch {first.epoch:g}"
-    course = f"the gap was {unit.amount(before)} at {where} and is {unit.amount(after)}"
+    course = f"the gap was {unit.amount(before)} at {first.when} and is {unit.amount(after)}"
     if before >= after / 2 and train < LEARNED:
         return known.model_copy(
             update={"status": "likely", "why": f"{course}: it was there before rows were memorized"}

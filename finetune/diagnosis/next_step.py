@@ -10,7 +10,7 @@ from typing import Any
 from finetune.advice.learning import can_start_ahead, early_stop_text, is_degenerate
 from finetune.diagnosis.run_records import verdict_of
 from finetune.records.diagnosis import VerdictName
-from finetune.records.facts import ENOUGH_STEPS
+from finetune.records.facts import epochs_for_more_steps
 from finetune.records.schema import OWN, FinishedRecord
 
 OWN_RATE = ("lora", "train_only", "freeze")  # techniques with a learning rate that replaces that of the recipe
@@ -38,8 +38,8 @@ def remedy(record: FinishedRecord) -> dict[str, Any]:
         return {"techniques.head_start": {}}
     if early_stop_text(record) is not None and budget.early_stopping is not None:
         return {"techniques.early_stopping.patience": 2 * budget.early_stopping.patience}
-    if steps < ENOUGH_STEPS:
-        return {"training.epochs": math.ceil(ENOUGH_STEPS / per_epoch)}
+    if (epochs := epochs_for_more_steps(steps, per_epoch)) is not None:
+        return {"training.epochs": epochs}
     if verdict != "still learning" and (rates := _larger_rates(record)):
         return rates
     return {"training.epochs": 2 * math.ceil(steps / per_epoch)}

@@ -15,6 +15,7 @@ from finetune.measurement.units import is_fraction
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
+LEAST_PERCENT = 2  # an accuracy from which on a percentage is meant: 1.5 is a typing error
 ROUNDED = 0.005  # of a fraction with two digits: 0.33 for one of three classes
 SHARES = ("accuracy", "f1", "precision", "recall")  # so do names of scores in logs begin or end: f1_weighted
 OF_SPACY = "cats_score"  # macro-F1, or another share
@@ -45,6 +46,11 @@ class Point:
     loss: float | None
     train: float | None = None
     objective: float | None = None
+
+    @property
+    def when(self) -> str:
+        """`epoch 3.33`, or its step where the log has no epochs."""
+        return f"step {self.step}" if self.epoch is None else f"epoch {round(self.epoch, 2):g}"
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ class Numbers:
             ),
         }
         return [
-            Problem(f"is missing: {what}.", argument=name, found="?", changes=(Change(arguments={name: example}),))
+            Problem(f"is missing: {what}.", argument=name, changes=(Change(arguments={name: example}),))
             for name, (example, what) in needed.items()
             if getattr(self, name) is None
         ]
@@ -252,7 +258,7 @@ class Numbers:
             value = getattr(self, name)
             if value is None or (math.isfinite(value) and 0 <= value <= 1):
                 continue
-            percent = math.isfinite(value) and 1 < value <= 100
+            percent = math.isfinite(value) and LEAST_PERCENT <= value <= 100
             changes = (Change(arguments={name: round(value / 100, 6)}),) if percent else ()
             why = "must be a fraction between 0 and 1" + (", and this looks like a percentage." if percent else ".")
             problems.append(Problem(why, argument=name, found=value, changes=changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from finetune.diagnosis.observations import Observed, Point
+from finetune.diagnosis.observations import Observed
 from finetune.diagnosis.trend import (
     FEW,
     FITS,
@@ -86,9 +86,11 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     chance = observed.chance
     if chance is None or validation.low is None or validation.low > chance:
         return None
-    train = observed.train
+    train, gap = observed.train, observed.gap
     if train is not None and train.low is not None and train.low > chance + MATTERS:
         return None  # it has learned the training rows by heart: a gap
+    if gap is not None and gap.low is not None and gap.low >= MATTERS and not observed.is_at_least:
+        return None  # the same answer for every text has none
     if validation.mean > chance + MATTERS:
         return None  # too few rows to say
     text = (
@@ -96,7 +98,9 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
         f"({unit.level(chance)}) beyond chance"
     )
     if train is not None and not observed.is_at_least:
-        return "did not learn", f"{text}, nor does that of training ({unit.level(train.mean)})."
+        hardly = train.low is not None and train.low > chance
+        also = f"and that of training ({unit.level(train.mean)}) is hardly above it" if hardly else ""
+        return "did not learn", f"{text}, {also or f'nor does that of training ({unit.level(train.mean)})'}."
     if not _has_learned_its_rows(observed, chance):
         return "did not learn", f"{text}."
     loss = percent_text(observed.unfitted)
@@ -132,7 +136,7 @@ def _too_few_rows(observed: Observed) -> Verdict | None:
     unit = scale(observed.score)
     return (
         "cannot tell",
-        f"Validation has {integer_text(rows)} rows, each worth {unit.amount(1 / rows)}: {unit.name} "
+        f"Validation has {count_text(rows, 'row')}, each worth {unit.amount(1 / rows)}: {unit.name} "
         f"{_level(unit, validation)} can show overfitting only if the gap is large.",
     )
 
@@ -188,7 +192,7 @@ def _overfits(observed: Observed) -> Verdict | None:
     least = "at least " if observed.is_at_least else ""
     sentences = [
         f"Training {unit.name} is {least}{unit.amount(gap.mean)} above validation{_interval(unit, gap)}"
-        + (", which chance does not explain." if gap.low is not None else "; the number of rows is not known.")
+        + (", which chance does not explain." if gap.low is not None else f"; {_without_interval(observed)}.")
     ]
     sentences += _validation_sentence(observed, unit) + _trend_sentences(observed, unit)
     if observed.train_loss is not None and observed.validation_loss is not None:
@@ -204,7 +208,7 @@ def _by_loss_alone(observed: Observed) -> Verdict | None:
         return None
     rise = (
         f"The validation loss has risen to {multiple_text(ratio, 1)} its lowest value "
-        f"({number_text(lowest.loss, 3)} at {_when(lowest)})"
+        f"({number_text(lowest.loss, 3)} at {lowest.when})"
     )
     fell = score_fell(observed.curve, observed.validation_rows)
     unit = scale(observed.score)
@@ -247,7 +251,7 @@ def _without_gap(observed: Observed) -> Verdict | None:
         assert best is not None  # there is none better otherwise
         return (
             "overfits",
-            f"Validation {unit.name} was {unit.level(best.score)} at {_when(best)} and has fallen by "
+            f"Validation {unit.name} was {unit.level(best.score)} at {best.when} and has fallen by "
             f"{unit.amount(fell)} since.",
         )
     if _is_learning(observed):
@@ -318,9 +322,10 @@ def _underfits(observed: Observed, why: str) -> Verdict:
 def _few_epochs(observed: Observed) -> str:
     if observed.epochs is None or observed.epochs > FEW_EPOCHS:
         return ""
+    epochs = f"{round(observed.epochs, 2):g} epoch{'' if observed.epochs == 1 else 's'}"
     if observed.stopped_early:
-        return f" Training was stopped early, after {observed.epochs:g} epochs."
-    return f" It was trained for {observed.epochs:g} epochs only, which may be too few."
+        return f" Training was stopped early, after {epochs}."
+    return f" It was trained for {epochs} only, which may be too few."
 
 
 def _loss_gap(observed: Observed) -> str:
@@ -337,8 +342,8 @@ def _rising(observed: Observed, unit: Scale) -> str:
     known = scored(observed.curve)
     middle = known[(len(known) - 1) // 2]
     return (
-        f"Validation {unit.name} was still rising at the end: {unit.level(middle.score)} at {_when(middle)}, "
-        f"{unit.level(known[-1].score)} at {_when(known[-1])}."
+        f"Validation {unit.name} was still rising at the end: {unit.level(middle.score)} at {middle.when}, "
+        f"{unit.level(known[-1].score)} at {known[-1].when}."
     )
 
 
@@ -352,15 +357,21 @@ def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
     return [text]
 
 
+def _without_interval(observed: Observed) -> str:
+    if observed.score == "accuracy" and observed.validation_rows is None:
+        return "the number of rows is not known"
+    return f"the chance error of {scale(observed.score).name} is not known"
+
+
 def _trend_sentences(observed: Observed, unit: Scale) -> list[str]:
     """What longer training did."""
     texts = []
     ratio, lowest = loss_rose(observed.curve, observed.validation_rows), lowest_loss(observed.curve)
     fell, best = score_fell(observed.curve, observed.validation_rows), best_score(observed.curve)
     if ratio is not None and lowest is not None:
-        texts.append(f"The validation loss was lowest at {_when(lowest)} and is now {multiple_text(ratio, 1)} that.")
+        texts.append(f"The validation loss was lowest at {lowest.when} and is now {multiple_text(ratio, 1)} that.")
     if fell is not None and best is not None:
-        texts.append(f"Validation {unit.name} was best at {_when(best)}, and has fallen by {unit.amount(fell)} since.")
+        texts.append(f"Validation {unit.name} was best at {best.when}, and has fallen by {unit.amount(fell)} since.")
     elif ratio is not None:
         texts.append(
             f"Validation {unit.name} has not fallen beyond chance: longer training only makes the probabilities worse."
@@ -375,7 +386,3 @@ def _level(unit: Scale, estimate: Estimate) -> str:
 def _interval(unit: Scale, estimate: Estimate) -> str:
     text = unit.interval(estimate)
     return f" {text}" if text else ""
-
-
-def _when(point: Point) -> str:
-    return f"step {point.step}" if point.epoch is None else f"epoch {point.epoch:g}"

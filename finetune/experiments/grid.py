@@ -115,7 +115,10 @@ def grid_variants(vary: Mapping[str, Sequence[Any]], preset: Preset, options: Op
         name = point_name(point)
         points[name] = point
         asked.append(replace(base, name=name, settings=settings))
-    variants = compared_variants(asked, asked[0].name, replace(options, overrides=shared))
+    try:
+        variants = compared_variants(asked, asked[0].name, replace(options, overrides=shared))
+    except RecipeError as error:  # a fault of a key is one of each of its values
+        raise RecipeError(list({problem.for_command_line(): problem for problem in error.problems}.values())) from None
     return [replace(variant, point=points[variant.name], preset=base.name) for variant in variants]
 
 

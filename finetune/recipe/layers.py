@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from finetune.errors import Change, Problem, RecipeError, suggest
 from finetune.recipe.choices import Choices, Decision, Rule, read_rules
+from finetune.recipe.keys import known_keys
 from finetune.recipe.library import SUFFIXES, find_preset, find_recipe
 from finetune.recipe.plain import to_plain
 from finetune.recipe.schema import Recipe
@@ -23,6 +24,7 @@ TEXTS = (
     *("data.template", "data.delimiter", "data.label_separator"),
     *("data.quote_char", "data.escape", "data.comment"),
 )
+MOST_MEANT = 3  # keys in one question
 LIST_TECHNIQUES = Change(command="finetune ls techniques")
 
 T = TypeVar("T")
@@ -315,7 +317,9 @@ def _override(key: str, value: Any, origin: Origin, problems: list[Problem]) -> 
         problems.append(origin.blame(Problem(why, key, found=value, changes=(change,))))
         return None
     if section not in RECIPE_KEYS:
-        why = f"'{section}' is not a section of a recipe.{suggest(section, RECIPE_KEYS)}"
+        meant = _meant(key)
+        hint = f" Did you mean {' or '.join(meant)}?" if meant else suggest(section, RECIPE_KEYS)
+        why = f"'{section}' is not a section of a recipe.{hint}"
         problems.append(origin.blame(Problem(why, key, found=value)))
         return None
     if not parts:
@@ -328,6 +332,12 @@ def _override(key: str, value: Any, origin: Origin, problems: list[Problem]) -> 
     for part in reversed((section, *parts)):
         nested = {part: nested}
     return Layer(origin, nested)
+
+
+def _meant(key: str) -> list[str]:
+    """Keys that are written without their section: `epochs` is training.epochs, `l1` techniques.l1."""
+    found = [known for known in known_keys() if known.endswith(f".{key}")]
+    return [known for known in found if known.count(".") == 1 + key.count(".")][:MOST_MEANT]
 
 
 def _instead_of_section(section: str, value: Any) -> tuple[Change, ...]:

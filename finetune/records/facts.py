@@ -1,5 +1,6 @@
 """Settings, environment and time of a run: parts of the record whose keys differ between runs and versions."""
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -10,6 +11,12 @@ Number = int | float  # written as it came: 1 stays 1, and 1.0 stays 1.0
 FEW_STEPS = 200
 # Of a run that did not learn: below it small sets often stay at the majority class (Mosbach et al. 2021).
 ENOUGH_STEPS = 400
+
+
+def epochs_for_more_steps(steps: int, steps_per_epoch: int) -> int | None:
+    """Epochs to try instead of so few steps: FEW_STEPS first, then ENOUGH_STEPS; None if steps are not the problem."""
+    wanted = next((each for each in (FEW_STEPS, ENOUGH_STEPS) if steps < each), None)
+    return None if wanted is None else math.ceil(wanted / steps_per_epoch)
 
 
 class Facts(BaseModel):

@@ -46,7 +46,8 @@ def diagnosis_blocks(found: Diagnosis) -> list[Block]:
     if found.plan:
         titles = ("What to do, in this order", "Why", "Setting", "What you see", "Too much", "Evidence", "Command")
         rows = [[Cell(text, user=True) for text in _step_cells(step)] for step in found.plan]
-        blocks.append(Table("The plan", [Column(title, numeric=False, sortable=False) for title in titles], rows))
+        columns = [Column(title, numeric=False, sortable=False, look="sentence") for title in titles]
+        blocks.append(Table("The plan", columns, rows, as_cards=True))
     return blocks
 
 

@@ -127,8 +127,9 @@ def facts_fragment(facts: DataFacts, compared: EncoderComparison | None = None) 
 
 def diagnosis_fragment(found: Diagnosis) -> str:
     """A diagnosis: verdict, scores, look-alikes, plan."""
-    sections = [Section("diagnosis", found.verdict.capitalize(), diagnosis.diagnosis_blocks(found))]
-    return render_fragment([("", found, sections)], Palette([]), _prefix([found]))
+    verdict = found.verdict.capitalize()
+    sections = [Section("diagnosis", verdict, diagnosis.diagnosis_blocks(found))]
+    return render_fragment([(verdict, found, sections)], Palette([]), _prefix([found]))
 
 
 def evaluation_fragment(report: EvaluationReport) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.advice.tune import interval_text, settings_of
+from finetune.advice.tune import interval_text, settings_of, test_text
 from finetune.measurement.units import DASH, count_text
 from finetune.records.tune import Tested, TrialReport, TuneReport
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Column, Facts, Page, Prose, Section, Table
@@ -59,6 +59,7 @@ def answer(tune: TuneReport) -> list[Block]:
     """The headline, the rule, what comes next, and the caveats."""
     entries = [
         ("Chosen", tune.chosen),
+        ("Test", test_text(tune)),
         ("Settings", shorten(tune.recipe, 300)),
         ("Model folder", shorten(tune.model or DASH, 300)),
         ("Rule", tune.rule),
@@ -98,7 +99,7 @@ def tested_table(tune: TuneReport) -> Table:
         ]
 
     caption = f"Means of {count_text(len(tune.seeds), 'seed')}, 95 % intervals over seeds and rows in brackets."
-    return Table(caption, columns, [row(tested) for tested in tune.tested], notes=[OPTIMISM])
+    return Table(caption, columns, [row(tested) for tested in tune.tested], notes=[OPTIMISM], as_cards=True)
 
 
 def trials_table(tune: TuneReport) -> Table:
@@ -109,7 +110,7 @@ def trials_table(tune: TuneReport) -> Table:
         Column("Folds", note=scale.title),
         Column("− default", note="paired"),
         Column("p", note="adjusted"),
-        Column("What differs", numeric=False),
+        Column("What differs", numeric=False, look="sentence"),
         Column("Searched", numeric=False),
         Column("State", numeric=False),
     ]
@@ -129,7 +130,8 @@ def trials_table(tune: TuneReport) -> Table:
     caption = (
         f"{sentence(scale.name)} over {tune.folds} folds of {tune.rows['train']:,} training rows, seed {tune.seed}."
     )
-    return Table(caption, columns, [row(trial) for trial in ranked(tune)], open_rows=20, marked=0, notes=[PAIRED])
+    rows = [row(trial) for trial in ranked(tune)]
+    return Table(caption, columns, rows, open_rows=20, marked=0, notes=[PAIRED], as_cards=True)
 
 
 def _searched(tune: TuneReport) -> list[Block]:

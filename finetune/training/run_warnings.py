@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from finetune.models.outputs import Outputs
 from finetune.models.pooling import Pooling
 from finetune.recipe import Recipe
 from finetune.records.environment import has_fast_bf16
-from finetune.records.facts import FEW_STEPS
+from finetune.records.facts import FEW_STEPS, epochs_for_more_steps
 from finetune.techniques import TECHNIQUES, Budget, augments_texts
 from finetune.techniques.rates import PartBudgets
 
@@ -31,7 +30,7 @@ def budget_warnings(recipe: Recipe, budget: Budget) -> list[Problem]:
     """A budget too small to learn from, and the techniques' warnings about their settings in it."""
     warnings = []
     if budget.steps_per_epoch and budget.steps is not None and budget.steps < FEW_STEPS:
-        epochs = math.ceil(FEW_STEPS / budget.steps_per_epoch)
+        epochs = epochs_for_more_steps(budget.steps, budget.steps_per_epoch)
         why = f"only {budget.steps} optimizer steps; the model may underfit, and then it shows no gap."
         more = Change(settings={"training.epochs": epochs}, note=f"{FEW_STEPS} steps")
         warnings.append(Problem(why, "training.epochs", found=recipe.training.epochs, changes=(more,)))

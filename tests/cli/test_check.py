@@ -37,6 +37,17 @@ def test_a_leak_is_a_problem_with_its_row_and_what_to_type(leaking: Path, tiny_m
     assert "problem" in result.stdout.splitlines()[-1]
 
 
+def test_advice_that_several_findings_share_is_said_once(leaking: Path, tiny_model: Path) -> None:
+    """Train in validation, train in test, validation in test: one setting for all of them; few rows, twice."""
+    train, validation = labelled_texts(40), labelled_texts(10, 40)
+    write_csv(leaking / "validation.csv", ["text", "label"], [*validation[:9], train[0]])
+    write_csv(leaking / "test.csv", ["text", "label"], [*labelled_texts(8, 50), train[1], validation[1]])
+    result = invoke("check", leaking, "--model", tiny_model, "--set", "data.max_length=32")
+    assert result.stdout.count("PROBLEM  leaks: ") == 3
+    assert result.stdout.count("drop_leaks") == 1
+    assert result.stdout.count("Label more rows") == 1
+
+
 def test_strict_turns_findings_into_exit_1(leaking: Path, tiny_model: Path) -> None:
     result = invoke("check", leaking, "--model", tiny_model, "--set", "data.max_length=32", "--strict")
     assert result.exit_code == 1

@@ -131,6 +131,7 @@ def test_two_keys_are_a_grid_with_a_line_for_each_value_of_the_second(
             "--vary techniques.l1.strenght: unknown key. Did you mean strength?",
         ),
         (["--vary", "techniques.l3.strength=1,2"], "'l3' is not a technique. Known: "),
+        (["--vary", "l1.strength=1,2"], "is not a section of a recipe. Did you mean techniques.l1.strength?"),
         (["--vary", "techniques.l1=1,2"], "--vary techniques.l1: is not a single setting."),
         (["--vary", "techniques.l1.strength=-1,2"], "--vary techniques.l1.strength: "),
         (["--vary", "training.epochs=1,many"], "--vary training.epochs: "),
@@ -146,7 +147,9 @@ def test_two_keys_are_a_grid_with_a_line_for_each_value_of_the_second(
 def test_what_cannot_be_swept_is_refused_before_anything_is_written(place: Path, more: list[str], told: str) -> None:
     result = invoke(*command("refused", *more))
     assert result.exit_code == 2, result.stderr
-    assert told in "\n".join(error_lines(result.stderr))
+    lines = error_lines(result.stderr)
+    assert told in "\n".join(lines)
+    assert len(set(lines)) == len(lines), "a fault of a key is said once, not for each of its values"
     assert not (place / "refused").exists()
 
 

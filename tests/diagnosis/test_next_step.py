@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from finetune.cli.experiment_options import parse_variants
 from finetune.diagnosis.next_step import next_command, remedy
 from finetune.diagnosis.run_records import diagnose_run
 from finetune.experiments.asked import ask
+from finetune.recipe import load_recipe
 from finetune.records.schema import ActiveTechnique, Evaluation, FinishedRecord, Gap
 from finetune.records.store import RunFolder
+from finetune.techniques import Budget
+from finetune.training.run_warnings import budget_warnings
 from finetune.workflows.asking import Request
 from finetune.workflows.diagnose import diagnose
 from tests.analysis.making import ROWS, SPLITS, Run, record_of
@@ -142,6 +146,21 @@ def test_a_run_that_still_rises_is_trained_longer_at_the_same_rate() -> None:
     record = record.model_copy(update={"selected": record.selected.model_copy(update={"step": 1000})})
     assert diagnose_run(record).startswith("Still learning: ")
     assert remedy(record) == {"training.epochs": 40}
+
+
+@pytest.mark.parametrize(("epochs", "advised_epochs"), [(2, 50), (49, 50), (50, 100), (99, 100), (100, 200)])
+def test_the_warning_about_few_steps_and_the_next_command_name_the_same_epochs(
+    epochs: int, advised_epochs: int
+) -> None:
+    """4 steps an epoch: 200 steps are tried first, then 400; from there on the number of steps is not the problem."""
+    budget = Budget("single_label", epochs, 2e-5, 4, 0.1)
+    half = record_of(Run("none", wrong=(10, 10, 10), logits=dict.fromkeys(SPLITS, ONE_CLASS)))
+    steps = half.budget.model_copy(update={"steps": epochs * 4, "steps_per_epoch": 4})
+    recipe = {**half.recipe, "training": {"learning_rate": "auto"}}
+    record = half.model_copy(update={"budget": steps, "techniques": {}, "recipe": recipe})
+    assert remedy(record) == {"training.epochs": advised_epochs}
+    warned = budget_warnings(load_recipe("tweets", preset="none"), budget)
+    assert [problem.changes[0].settings for problem in warned] == ([remedy(record)] if epochs < 50 else [])
 
 
 def test_a_run_and_the_diagnosis_of_its_folder_say_the_same(tmp_path: Path) -> None:

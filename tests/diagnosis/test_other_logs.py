@@ -77,6 +77,20 @@ def test_lightning_means_of_an_epoch_count_and_single_batches_do_not(tmp_path: P
     assert of(tmp_path, run="version_1", **ROWS).text == found.text
 
 
+def test_lightning_score_of_an_epoch_counts_beside_the_losses_of_batches(tmp_path: Path) -> None:
+    """`train_acc` with on_step and on_epoch, `train_loss` on_step alone, and a validation every second epoch."""
+    rows: list[list[Any]] = []
+    for epoch, (score, train) in enumerate([(0.72, 0.70), (None, 0.90), (0.75, 0.97), (None, 0.99), (0.74, 0.995)]):
+        last = 60 * (epoch + 1) - 1
+        rows += [[epoch, last - 10, 0.3, 0.5, None, None, None], [epoch, last, None, None, train, None, None]]
+        rows += [] if score is None else [[epoch, last, None, None, None, score, 0.55]]
+    columns = ["epoch", "step", "train_loss", "train_acc_step", "train_acc_epoch", "val_acc", "val_loss"]
+    found = of(table(tmp_path / "metrics.csv", columns, rows), **ROWS)
+    assert found.verdict == "overfits"
+    assert found.train is not None
+    assert found.train.mean == 0.995  # neither 0.5 nor what a loss of 0.3 bounds
+
+
 def test_lightning_with_two_validation_sets_asks_for_one(tmp_path: Path) -> None:
     columns = ["epoch", "step", "val_loss/dataloader_idx_0", "val_acc/dataloader_idx_0", "val_loss/dataloader_idx_1"]
     file = table(tmp_path / "metrics.csv", columns, [[0, 9, 0.5, 0.7, 0.9], [1, 19, 0.4, 0.8, 0.9]])

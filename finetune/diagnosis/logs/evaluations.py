@@ -81,7 +81,7 @@ def up_to_the_best(
         return points, False, []
     if len(upto) == len(points):
         return points, log.is_cut, []
-    where = f"step {best}" if upto[-1].epoch is None else f"step {best} (epoch {upto[-1].epoch:g})"
+    where = f"step {best}" if upto[-1].epoch is None else f"step {best} ({upto[-1].when})"
     if again is None and not has_training_score:
         return points, False, [f"the best checkpoint is that of {where}; the run is judged at its end"]
     why = "its evaluation is repeated after training" if again is not None else "the log names it as the best"

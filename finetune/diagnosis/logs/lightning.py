@@ -50,7 +50,7 @@ def _read(path: Path, run: str | None) -> Log:
             about = {} if epoch is None else {"epoch": epoch + 1}
             records.append({"step": int(step) + 1, **about, **values})
     objective: Objective = "mean" if whole else "batch"
-    return Log(path, tuple(records), table.notes, objective)
+    return Log(path, tuple(records), table.notes, objective, running_is_mean=True)  # others have no key
 
 
 def _key(name: str, columns: tuple[str, ...]) -> str:

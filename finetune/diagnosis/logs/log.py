@@ -35,6 +35,7 @@ AVERAGES = ("epoch", "mean", "avg")  # words around a name that say over what th
 SCORES = {"acc": "accuracy", "f1_score": "f1"}
 NAMES = {**SCORES, "nll": "loss", "nll_loss": "loss", "cross_entropy": "loss", "ce": "loss"}
 CLOSING = ("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")  # of Trainer's training
+ERROR_RATES = ("error_rate", "err_rate", "classification_error")  # 1 - accuracy
 AREAS = ("auroc", "roc_auc", "auprc")  # fractions, or percent, as shares are
 TIMES = ("_time", "runtime", "per_second")  # ends of keys
 NOT_SCORES = ("loss", *TIMES, "epoch", "step", "_tp", "_tn", "_fp", "_fn", "_threshold")  # ends, too
@@ -54,6 +55,7 @@ class Log:
         best_step: Steps after which the best checkpoint was saved, where the log names one.
         is_cut: The log ends before the training does.
         train_rows, validation_rows: Numbers of rows, where the log holds them.
+        running_is_mean: The scores in training mode are means over epochs, even if the losses are not.
     """
 
     file: Path
@@ -66,6 +68,12 @@ class Log:
     is_cut: bool = False
     train_rows: int | None = None
     validation_rows: int | None = None
+    running_is_mean: bool = False
+
+    @property
+    def has_means(self) -> bool:
+        """Whether its scores in training mode say something about an epoch."""
+        return self.running_is_mean or self.objective == "mean"
 
 
 @dataclass(frozen=True)
@@ -264,4 +272,4 @@ def _divided(record: Record, name: str) -> Record:
 def _is_share(key: str) -> bool:
     side, _, rest = key.partition("_")
     is_score = side in ("eval", "clean", "running") and not rest.endswith(NOT_SCORES)
-    return is_score and (is_share(rest) or rest.endswith(AREAS))
+    return is_score and (is_share(rest) or rest.endswith((*AREAS, *ERROR_RATES)))

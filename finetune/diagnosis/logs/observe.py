@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from finetune.diagnosis.logs.evaluations import evaluations_of, rows_of, up_to_the_best
-from finetune.diagnosis.logs.log import NOT_SCORES, Log, Record, number
+from finetune.diagnosis.logs.log import Log, Record, number
+from finetune.diagnosis.logs.scores import score_name
 from finetune.diagnosis.logs.settings import notes_on_settings, techniques_of
 from finetune.diagnosis.observations import Numbers, Observed, Point, gap_estimate, score_estimate, without_test_score
 from finetune.diagnosis.trend import FEW, FITS, STILL, is_level, noise, objective_rose
@@ -16,18 +17,6 @@ from finetune.errors import Change, OutputError, RecipeError
 from finetune.measurement.units import number_text, percent_text, scale
 from finetune.records.diagnosis import Estimate
 
-SCORES = (
-    "accuracy",
-    "f1",
-    "macro_f1",
-    "f1_macro",
-    "micro_f1",
-    "cats_score",
-    "matthews_correlation",
-    "mcc",
-    "pearson",
-    "spearmanr",
-)
 TOO_LARGE, AT_CHANCE = 1.5, 0.05  # times the loss of a guess; above the score of a guess
 # A calibrated model that is wrong with probability e has an entropy of at least 2 e ln 2, since entropy is concave; on
 # the rows that it is trained on a model is rarely surer than that. One error costs ln 2 in any case.
@@ -47,9 +36,9 @@ def observe_log(log: Log, numbers: Numbers, evaluation: str | None = None, metri
         OutputError: The log holds no evaluation, several to choose from, or not the requested score.
     """
     prefix = _prefix(log, evaluation)
-    score = _score_name(log, prefix, metric)
+    score, about_score = score_name(log.records, prefix, metric, log.file)
     known = evaluations_of(log.records, prefix)
-    notes = known.notes()
+    notes = [*about_score, *known.notes()]
     has_clean = bool(_values(log.records, f"clean_{score}"))
     points = _points(log.records, known.of_validation, prefix, score)
     points, ends_at_best, about_best = up_to_the_best(points, log, known.again, has_clean)
@@ -124,7 +113,10 @@ def _prefix(log: Log, evaluation: str | None) -> str:
     several = [name for name in names if name]
     if evaluation is not None:
         if evaluation not in several:
-            raise OutputError(f"{log.file}: no evaluation set has this name.", argument="evaluation", found=evaluation)
+            known = f" The log has: {', '.join(several)}." if several else " The log has one set, without a name."
+            raise OutputError(
+                f"{log.file}: no evaluation set has this name.{known}", argument="evaluation", found=evaluation
+            )
         return f"eval_{evaluation}_"
     if not keys:
         why = "the log has no evaluation, so nothing is known about new texts."
@@ -134,20 +126,6 @@ def _prefix(log: Log, evaluation: str | None) -> str:
         ways = [Change(arguments={"evaluation": name}) for name in several]
         raise OutputError(f"{log.file}: has {len(several)} evaluation sets.", *ways)
     return "eval_"
-
-
-def _score_name(log: Log, prefix: str, metric: str | None) -> str | None:
-    names = [
-        key.removeprefix(prefix)
-        for key in dict.fromkeys(key for record in log.records for key in record)
-        if key.startswith(prefix) and not key.endswith(NOT_SCORES)
-    ]
-    if metric is not None:
-        if metric not in names:
-            known = f" The log has: {', '.join(names)}." if names else " The log has losses only."
-            raise OutputError(f"{log.file}: no score has this name.{known}", argument="metric", found=metric)
-        return metric
-    return next((name for name in SCORES if name in names), names[0] if names else None)
 
 
 def _points(
@@ -288,7 +266,7 @@ def _began_as_guess(log: Log, numbers: Numbers) -> bool:
 
 def _running(log: Log, score: str | None) -> float | None:
     values = _values(log.records, f"running_{score}")
-    has_stopped = log.objective == "mean" and len(values) >= FEW and values[-1] - values[-2] < STILL
+    has_stopped = log.has_means and len(values) >= FEW and values[-1] - values[-2] < STILL
     return values[-1] if has_stopped else None
 
 
@@ -296,7 +274,7 @@ def _bound(observed: Observed, log: Log) -> tuple[float | None, str]:
     """What the training score is at least, and why: by the loss, or by the score that was logged in training mode."""
     unit = scale(observed.score)
     running = _values(log.records, f"running_{observed.score}")
-    last = running[-1] if running and log.objective == "mean" else None
+    last = running[-1] if running and log.has_means else None
     objective = observed.curve[-1].objective
     by_loss = None
     if observed.score == "accuracy" and log.objective == "mean" and objective is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune.diagnosis.logs.log import Log, Reader, as_fractions
+from finetune.diagnosis.logs.scores import errors_as_accuracies
 from finetune.errors import FinetuneError, OutputError, first_line
 
 # Modules of this folder, each with a READER. What says most comes first: Trainer's own state before a tracker's copy.
@@ -55,9 +56,10 @@ def read_log(path: Path, run: str | None = None) -> Log | None:
     reader, place = found[0]
     log = _read(reader, place, run)
     records, percent = as_fractions(log.records, log.file)
+    records, errors = errors_as_accuracies(records)
     others = [f"{other.name} at {at}" for other, at in found[1:] if at != place or at.is_dir()]
     beside = [f"also there, and not read: {'; '.join(others)}"] if others else []
-    return replace(log, records=tuple(records), notes=(*log.notes, *percent, *beside))
+    return replace(log, records=tuple(records), notes=(*log.notes, *percent, *errors, *beside))
 
 
 def _read(reader: Reader, place: Path, run: str | None) -> Log:
