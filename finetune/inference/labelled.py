@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.data.columns import Columns, choose_columns, choose_text_columns
+from finetune.data.columns import LABEL_NAMES, Columns, choose_columns, choose_text_columns
 from finetune.data.counts import rows_in
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import parse_labels
@@ -19,7 +19,7 @@ from finetune.data.spellings import spelling_key, unite_numbers
 from finetune.data.table import BadRows, Table
 from finetune.errors import Change, DataError, shorten
 from finetune.inference.predictions import Reading
-from finetune.inference.tables import read_table, with_columns
+from finetune.inference.tables import other_column_warnings, read_table, with_columns
 from finetune.models.served import ServedLabels
 from finetune.recipe import DataSection
 
@@ -58,12 +58,16 @@ def read_labelled(section: DataSection, reading: Reading, label: ServedLabels | 
         DataError: The data cannot be read, lacks a column, or has no row with a label that the model knows.
     """
     table = read_table(section, labelled=True)
+    asked = section
     section, notes = with_columns(section, table, reading)
     if section.id is None and reading.id in table.columns:
         section = section.model_copy(update={"id": reading.id})
     section = _with_label(section, table, reading, label)
     columns = _columns(section, table)
     notes, warnings = [*table.notes, *notes, *columns.notes], [*table.warnings, *columns.warnings]
+    warnings += other_column_warnings("data.text", reading.text, asked.text or asked.template, columns.text, table)
+    if label is not None and isinstance(label.columns, str):
+        warnings += other_column_warnings("data.label", label.columns, asked.label, columns.label, table)
     bad, dropped = BadRows(section.skip_bad_rows), Counter(table.dropped)
     cells = filled_labels(table, columns)
     if not cells and reading.task != "multi_label":
@@ -83,8 +87,9 @@ def _with_label(section: DataSection, table: Table, reading: Reading, label: Ser
     changes: dict[str, Any] = {"task": reading.task}
     if label is not None:
         trained = [label.columns] if isinstance(label.columns, str) else label.columns or []
-        if section.label is None and trained and (len(trained) > 1 or trained[0] in table.columns):
-            changes["label"] = label.columns
+        is_known = table.roles.get("label") or any(name.lower() in LABEL_NAMES for name in table.columns)
+        if section.label is None and trained and (len(trained) > 1 or trained[0] in table.columns or not is_known):
+            changes["label"] = label.columns  # if it is absent, an error that names it
         if "label_separator" not in section.model_fields_set:
             changes["label_separator"] = label.separator
         if not section.label_map:

@@ -186,8 +186,22 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
         finetune.evaluate(folder, test, id="number")
     with refuses(RecipeError, match="data.max_length: has no effect here"):
         finetune.evaluate(folder, test, overrides={"data.max_length": 8})
-    with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
+    with refuses(DataError, match="no column 'label'.*--set data.label=COLUMN"):
         finetune.evaluate(folder, no_label)
+    with refuses(DataError, match="no column 'label'"):  # and not: ticket, "the only other column"
+        finetune.evaluate(folder, write_csv(tmp_path / "e.csv", ["ticket", "text"], [("t1", WORDS[0])]))
+
+
+def test_columns_in_place_of_those_of_training_are_a_warning(run: Any, tmp_path: Path) -> None:
+    folder, _, _ = run()
+    named = write_csv(tmp_path / "named.csv", ["title", "rating"], _rows("single_label", 8, 500))
+    found = finetune.evaluate(folder, named).report.warnings
+    assert [f"no column '{name}'" in line for name, line in zip(("text", "label"), found, strict=True)] == [True, True]
+    said = invoke("predict", folder, "--data", named, "--output", tmp_path / "out.csv", "--quiet")
+    assert "no column 'text', the text in training, so 'title' is used" in " ".join(said.stderr.split())
+    assert not finetune.evaluate(
+        folder, named, overrides={"data.text": "title", "data.label": "rating"}
+    ).report.warnings
 
 
 def test_settings_of_labels_act_and_a_name_that_two_labels_get_is_there_once(run: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 import finetune
 from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
+from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import Answering
 from finetune.inference.lines import answer_lines, bounded, together
 from finetune.measurement.scores import softmax
@@ -161,6 +163,24 @@ def test_data_from_memory_and_texts_as_arguments(write_recipe: Write, tmp_path: 
     assert last.startswith("no text")
 
 
+def test_options_that_would_not_act_on_typed_texts_are_refused(tmp_path: Path) -> None:
+    for option, said in (("--output", "go to standard output"), ("--set", "--set: does not apply to typed texts")):
+        refused = invoke("predict", tmp_path, "a text", option, "data.text=x")
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.split())
+    assert "give texts, or a file with --data" in invoke("predict", tmp_path).stderr
+
+
+def test_typed_texts_are_pairs_or_made_by_no_template(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [(text, TEXTS[-number - 1], "ab"[number % 2]) for number, text in enumerate(TEXTS)]
+    source = write_csv(tmp_path / "rows.csv", ["first", "second", "label"], lines * 2)
+    pairs = make_run(write_recipe, tmp_path / "pairs", source, text="first", text_pair="second")
+    said = " ".join(invoke("predict", pairs, TEXTS[0]).stderr.split())
+    assert "reads pairs of texts, which cannot be typed here. Try: --data FILE (with columns 'first' and" in said
+    joined = make_run(write_recipe, tmp_path / "joined", source, template="{first} . {second}")
+    assert "of the form '{first} . {second}'" in invoke("predict", joined, TEXTS[0]).stderr
+
+
 def test_several_labels_are_those_above_their_thresholds(write_recipe: Write, tmp_path: Path) -> None:
     lines = [(text, "a|b" if number % 3 == 0 else "b" if number % 3 == 1 else "") for number, text in enumerate(TEXTS)]
     source = write_csv(tmp_path / "rows.csv", ["text", "label"], lines * 2)
@@ -241,8 +261,10 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
     with refuses(OutputError, match="expected one of .csv"):
         finetune.predict(run, rows, output=tmp_path / "out.xlsx")
     (tmp_path / "there.csv").touch()
-    with refuses(OutputError, match="exists"):
+    with refuses(OutputError, match="exists.*" + re.escape(str(tmp_path / "there-2.csv"))):
         finetune.predict(run, rows, output=tmp_path / "there.csv")
+    with refuses(OutputError, match="expected one of .csv.*predictions.jsonl"):
+        finetune.predict(run, rows, output="-")
     with refuses(DataError, match="no column 'text'"):
         finetune.predict(run, write_csv(tmp_path / "a.csv", ["a", "b"], [("x y z", "z")]), output=tmp_path / "o.csv")
     with refuses(RecipeError, match=r"data\.label"):
@@ -250,8 +272,7 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
     with refuses(ModelError, match="no model"):
         (tmp_path / "nothing").mkdir()
         finetune.load(tmp_path / "nothing")
-    for arguments in ((), (TEXTS[0], "--data", str(rows))):
-        assert "give either texts or a file" in invoke("predict", run, *arguments).stderr
+    assert "give either texts or a file" in invoke("predict", run, TEXTS[0], "--data", str(rows)).stderr
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -289,6 +310,9 @@ def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, row
     path.write_text(json.dumps({**content, "confidences": None}), encoding="utf-8")
     with refuses(RecipeError, match="has no record of its confidence"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.9)
+    for task, what in (("regression", "numbers"), ("multi_label", "any number of labels")):
+        with refuses(RecipeError, match=f"one class for a text; this one predicts {what}"):
+            choose_threshold(None, 0.9, task)  # type: ignore[arg-type]
 
 
 def test_confidences_count_what_was_right_from_the_surest_on() -> None:
