@@ -13,7 +13,7 @@ from finetune.errors import Change, RecipeError
 from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import NO_TEXT, Answering, is_empty
 from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, Precision, load
-from finetune.inference.lines import answer_lines, bounded, together
+from finetune.inference.lines import answer_lines, bounded, header_warning, together
 from finetune.inference.parts import Parts, model_key, texts_key
 from finetune.inference.predictions import typed_note
 from finetune.inference.processes import Cells, predicted
@@ -144,7 +144,11 @@ def predict_lines(
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
+    is_first = True
     for batch in together(bounded(lines), AT_ONCE):
+        if is_first and (warning := header_warning(batch[0], classifier.reading)):
+            listener.notice(warning, "warning")
+        is_first = False
         yield from answer_lines(answering, section, batch)
 
 
@@ -171,6 +175,8 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
     Raises:
         RecipeError: An override would have no effect.
     """
+    if data is None or (isinstance(data, str) and not data):
+        raise RecipeError("expected a file, a folder, or data from memory.", argument="data", found=data)
     options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():
         section, _, name = key.partition(".")

@@ -128,10 +128,16 @@ def test_gates_are_of_these_rows_or_of_the_difference_to_the_runs_own(run: Any, 
     failed = invoke("evaluate", folder, "-d", test, "--fail-on", "test.accuracy <= 1 and test.nll > -1")
     assert failed.exit_code == 1
     assert "test.accuracy <= 1: " in failed.stderr
-    for wrong in ("gap.accuracy > 0.1", "test.f2 < 1", "accuracy"):
-        assert invoke("evaluate", folder, "-d", test, "--fail-on", wrong).exit_code == 2
+    for wrong, said in (
+        ("gap.accuracy > 0.1", "'gap' is not a field. Known: test.METRIC, difference.KIND.METRIC."),
+        ("test.f2 < 1", "'f2' is not measured"),
+        ("accuracy < 1", "'accuracy' is not a field. Did you mean test.accuracy?"),
+        ("accuracy", "Try: --fail-on 'test.accuracy < 0.5'"),
+    ):
+        refused = invoke("evaluate", folder, "-d", test, "--fail-on", wrong)
+        assert (refused.exit_code, said in " ".join(refused.stderr.split())) == (2, True), refused.stderr
     shutil.copytree(folder / "model", tmp_path / "alone")
-    with pytest.raises(RunFailed, match="the run has no value"):
+    with pytest.raises(RunFailed, match="there is no run beside the model"):
         finetune.evaluate(tmp_path / "alone", test, fail_on="difference.test.nll > 9").raise_failures()
 
 
