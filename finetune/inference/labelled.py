@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.data.columns import LABEL_NAMES, Columns, choose_columns, choose_text_columns
+from finetune.data.columns import LABEL_NAMES, Columns, choose_columns, choose_text_columns, require_columns
 from finetune.data.counts import rows_in
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import parse_labels
@@ -67,6 +67,7 @@ def read_labelled(section: DataSection, reading: Reading, label: ServedLabels | 
     notes, warnings = [*table.notes, *notes, *columns.notes], [*table.warnings, *columns.warnings]
     warnings += other_column_warnings("data.text", reading.text, asked.text or asked.template, columns.text, table)
     if label is not None and isinstance(label.columns, str):
+        _refuse_the_only_other(columns, label.columns, asked.label, table)
         warnings += other_column_warnings("data.label", label.columns, asked.label, columns.label, table)
     bad, dropped = BadRows(section.skip_bad_rows), Counter(table.dropped)
     cells = filled_labels(table, columns)
@@ -87,14 +88,26 @@ def _with_label(section: DataSection, table: Table, reading: Reading, label: Ser
     changes: dict[str, Any] = {"task": reading.task}
     if label is not None:
         trained = [label.columns] if isinstance(label.columns, str) else label.columns or []
-        is_known = table.roles.get("label") or any(name.lower() in LABEL_NAMES for name in table.columns)
-        if section.label is None and trained and (len(trained) > 1 or trained[0] in table.columns or not is_known):
-            changes["label"] = label.columns  # if it is absent, an error that names it
+        if section.label is None and trained and (len(trained) > 1 or trained[0] in table.columns):
+            changes["label"] = label.columns
         if "label_separator" not in section.model_fields_set:
             changes["label_separator"] = label.separator
         if not section.label_map:
             changes["label_map"] = label.names
     return section.model_copy(update=changes)
+
+
+def _refuse_the_only_other(columns: Columns, trained: str, named: Any, table: Table) -> None:
+    """The label column of training is absent, and the one in its place was not recognised by its name.
+
+    Raises:
+        DataError: It is so.
+    """
+    used = columns.label
+    if named is not None or not isinstance(used, str) or used == trained or "label" in table.roles:
+        return
+    if used.lower().strip().rpartition(".")[2] not in LABEL_NAMES:
+        require_columns(replace(columns, label=trained), table)
 
 
 def _columns(section: DataSection, table: Table) -> Columns:
@@ -146,7 +159,9 @@ def _known_labels(
     if not keep:
         example = f"{{{next(iter(unknown))}: {reading.labels[0]}}}"
         named = Change(text=f"If they are the same classes under other names, set data.label_map, as in {example}.")
-        raise DataError(f"no row has a label that can be measured; all have {why}", *ways, named, key="data.label")
+        raise DataError(
+            f"no row has a label that can be measured; all have {why}", *(ways or [named]), key="data.label"
+        )
     advice = f" Try: {ways[0].for_command_line()}" if ways else ""
     warnings.append(f"{len(rows) - len(keep)} of {len(rows)} rows are left out for {why}{advice}")
     return rows.take(keep)

@@ -14,7 +14,7 @@ import pytest
 
 import finetune
 from finetune.analysis.evaluation import Measured
-from finetune.errors import DataError, RecipeError, RunFailed
+from finetune.errors import DataError, OutputError, RecipeError, RunFailed
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
 from finetune.workflows.model_results import EvaluateResult
@@ -90,7 +90,7 @@ def test_rows_that_cannot_be_measured_are_counted_and_named(run: Any, tmp_path: 
     assert '--set \'data.label_map={"Bad": "bad"}\'' in said.stderr
     mapped = finetune.evaluate(folder, data, overrides={"data.label_map": {"Bad": "bad"}}, id="id")
     assert mapped.report.rows == 3
-    assert any("Fewer than 20 rows" in finding.text for finding in mapped.report.drift)
+    assert any("Labels: fewer than 20 rows" in finding.text for finding in mapped.report.drift)
 
 
 def test_mistakes_have_ids_and_the_nearest_training_text(run: Any, tmp_path: Path) -> None:
@@ -179,11 +179,13 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
     folder, _, test = run()
     no_label = write_csv(tmp_path / "a.csv", ["text", "other", "more"], [(WORDS[0], "y", "z")])
     strange = write_csv(tmp_path / "b.csv", ["text", "label"], [(WORDS[0], "p"), (WORDS[1], "q")])
+    spelt = write_csv(tmp_path / "f.csv", ["text", "label"], [(WORDS[0], "GOOD"), (WORDS[1], "BAD")])
     empty = write_csv(tmp_path / "c.csv", ["text", "label"], [(WORDS[0], ""), (WORDS[1], "")])
     no_text = write_csv(tmp_path / "d.csv", ["a", "b", "label"], [("x", "y", "good")])
     for data, match in (
         (strange, "does not know: 'p' .1., 'q' .1.. It knows 'bad', 'good'.*data.label_map, as in {p: bad}"),
         (empty, "no row has a label in 'label'.*finetune predict"),
+        (spelt, r"Try: --set 'data.label_map=.*GOOD.*\}'$"),
         (no_text, "no column 'text'"),
     ):
         with refuses(DataError, match=match):
@@ -192,10 +194,18 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
         finetune.evaluate(folder, test, id="number")
     with refuses(RecipeError, match="data.max_length: has no effect here"):
         finetune.evaluate(folder, test, overrides={"data.max_length": 8})
-    with refuses(DataError, match="no column 'label'.*--set data.label=COLUMN"):
+    with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
         finetune.evaluate(folder, no_label)
     with refuses(DataError, match="no column 'label'"):  # and not: ticket, "the only other column"
         finetune.evaluate(folder, write_csv(tmp_path / "e.csv", ["ticket", "text"], [("t1", WORDS[0])]))
+
+
+def test_the_output_is_a_folder_and_said_so_before_anything_is_read(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.touch()
+    for output in (there, tmp_path / "results.json"):
+        with refuses(OutputError, match="expected a folder"):
+            finetune.evaluate(tmp_path, tmp_path / "absent.csv", output=output)
 
 
 def test_columns_in_place_of_those_of_training_are_a_warning(run: Any, tmp_path: Path) -> None:
