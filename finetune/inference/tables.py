@@ -131,8 +131,10 @@ def other_column_warnings(key: str, trained: str | None, named: Any, used: Any, 
         return []
     if len(table.columns) == 1 or not isinstance(used, str) or trained.lower() == used.lower():
         return []
-    way = Change(settings={key: "COLUMN"}).for_command_line()
     role = key.removeprefix("data.")
+    if table.roles.get(role) == used:  # as its format says
+        return []
+    way = Change(settings={key: "COLUMN"}).for_command_line()
     return [f"{table.origin} has no column '{trained}', the {role} in training, so '{used}' is used. If wrong: {way}"]
 
 

@@ -22,7 +22,7 @@ from finetune.inference.drift import find_drift
 from finetune.inference.labelled import Labelled, read_labelled
 from finetune.listener import Listener
 from finetune.measurement.scores import MEASURES
-from finetune.measurement.units import count_text, score_text
+from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.recipe import DataSection
 from finetune.records.evaluation import EvaluationReport, Mistake, Neighbour, Recorded
 from finetune.records.schema import FinishedRecord
@@ -188,7 +188,8 @@ class _Evaluation:
         text = f"{len(copies)} of {count_text(len(rows), 'row')} {have} that the model was trained on"
         if len(new):
             others = Measured(measured.task, measured.labels, measured.logits[new], measured.targets[new])
-            text += f"; {name} of the other {len(new)}: {score_text(name, evaluation.plain_scores(others)[name])}"
+            score = score_text(name, evaluation.plain_scores(others)[name])
+            text += f"; {metric_name(name)} of the other {len(new)}: {score}"
         self.warnings.append(text)
 
     def _mistakes(self, wrong: Sequence[evaluation.Wrong], training: Data | None) -> list[Mistake]:

@@ -14,7 +14,9 @@ import pytest
 
 import finetune
 from finetune.analysis.evaluation import Measured
+from finetune.data.table import Table
 from finetune.errors import DataError, OutputError, RecipeError, RunFailed
+from finetune.inference.tables import other_column_warnings
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
 from finetune.workflows.model_results import EvaluateResult
@@ -215,6 +217,8 @@ def test_columns_in_place_of_those_of_training_are_a_warning(run: Any, tmp_path:
     assert [f"no column '{name}'" in line for name, line in zip(("text", "label"), found, strict=True)] == [True, True]
     said = invoke("predict", folder, "--data", named, "--output", tmp_path / "out.csv", "--quiet")
     assert "no column 'text', the text in training, so 'title' is used" in " ".join(said.stderr.split())
+    nested = Table("export.json", {"data.body": [], "id": []}, roles={"text": "data.body"})
+    assert not other_column_warnings("data.text", "text", None, "data.body", nested)  # its format says so
     assert not finetune.evaluate(
         folder, named, overrides={"data.text": "title", "data.label": "rating"}
     ).report.warnings
