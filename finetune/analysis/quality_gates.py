@@ -96,7 +96,8 @@ def parse_quality_gate(text: str, fields: Fields) -> QualityGate:
         match = _TERM.match(text, position)
         if match is None:
             why = f"expected FIELD SIGN NUMBER; found '{text[position:].strip()}'."
-            raise _refused(Problem(why, changes=(Change(arguments={"fail_on": EXAMPLE}),)), text)
+            example = EXAMPLE if "gap" in fields.kinds else f"{fields.kinds[0]}.{fields.metrics[0]} < 0.5"
+            raise _refused(Problem(why, changes=(Change(arguments={"fail_on": example}),)), text)
         gate[-1].append(_parse_term(match, text, fields))
         position = match.end()
         if match["joint"] is None:
@@ -148,10 +149,11 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem 
         name = parts[0] if parts else ""
         presets = ", and any of these after a preset and a dot " if fields.variants else ""
         presets += f"({', '.join(fields.variants[:SHOWN_VARIANTS])})" if fields.variants else ""
-        return Problem(
-            f"'{name}' is not a field.{suggest(name, [*fields.kinds, *fields.counts, 'difference', *fields.variants])} "
-            f"Known: {', '.join([*fields.kinds, *fields.counts])}, difference.KIND{presets}."
-        )
+        first = f"{'test' if fields.has_test else 'validation'}.{name}"
+        close = suggest(name, [*fields.kinds, *fields.counts, "difference", *fields.variants])
+        close = f" Did you mean {first}?" if name in fields.metrics else "" if close.startswith(" Known") else close
+        allowed = [*(f"{kind}.METRIC" for kind in fields.kinds), *fields.counts, "difference.KIND.METRIC"]
+        return Problem(f"'{name}' is not a field.{close} Known: {', '.join(allowed)}{presets}.")
     if len(parts) != 2 or parts[1] not in fields.metrics:
         name = ".".join(parts[1:])
         known = ", ".join(fields.metrics)
@@ -190,7 +192,9 @@ def _evaluation_reason(term: Term, report: EvaluationReport) -> str:
         before = None if report.recorded is None else report.recorded.scores.get(term.metric)
         value = None if value is None or before is None else value - before
     if value is None:
-        why = "the run has no value to compare with" if term.difference else "it is not defined for these rows"
+        no_run = "there is no run beside the model to compare with"
+        absent = no_run if report.recorded is None else "the run has no value to compare with"
+        why = absent if term.difference else "it is not defined for these rows"
         return f"{term.text}: {why}"
     return f"{term.text}: {value:.4g} of {report.rows} rows" if SIGNS[term.sign](value, term.number) else ""
 

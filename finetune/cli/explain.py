@@ -42,7 +42,8 @@ def explain(
 ) -> None:
     """Show which words moved an answer, checked by removing them, and the nearest training texts."""
     if bool(texts) == (data is not None):
-        raise RecipeError("give either texts or a file with --data and --rows, not both.")
+        either = "give either texts or a file with --data and --rows, not both."
+        raise RecipeError(either if texts else "give texts, or a file with --data and --rows.")
     numbers = _numbers(rows)
     from finetune.cli.listening import WarningListener
     from finetune.workflows.explain import explain as workflow

@@ -86,11 +86,9 @@ def predict(
 ) -> None:
     """Predict texts with a trained model: all columns of the file are kept, with a prediction for each row."""
     if bool(texts) == (data is not None):
-        raise RecipeError("give either texts or a file with --data, not both.")
-    if processes > 1 and data in (None, "-"):
-        raise RecipeError(
-            "several processes share the rows of a file (--data FILE).", argument="processes", found=processes
-        )
+        both = "give either texts or a file with --data, not both."
+        raise RecipeError(both if texts else "give texts, or a file with --data.")
+    _refuse_idle(data, output, overrides, processes)
     from finetune.cli.listening import WarningListener
 
     listener = WarningListener(notes=not quiet)
@@ -107,7 +105,7 @@ def predict(
 
         print_text(render_predictions(texts, predict_texts(model, texts, **asked)))
     elif data == "-":
-        _answer_stdin(model, output, overrides=overrides or (), **asked)
+        _answer_stdin(model, overrides=overrides or (), **asked)
     else:
         from finetune.reports.predictions import render_written
         from finetune.workflows.predict import predict as workflow
@@ -116,14 +114,26 @@ def predict(
         print_text(render_written(result.path, result.rows, result.seconds))
 
 
-def _answer_stdin(model: str, output: Path | None, **asked: Any) -> None:
+def _refuse_idle(data: str | None, output: Path | None, overrides: list[str] | None, processes: int) -> None:
+    """
+    Raises:
+        RecipeError: An option was given that would not act on typed texts, or on standard input.
+    """
+    if processes > 1 and data in (None, "-"):
+        why = "several processes share the rows of a file (--data FILE)."
+        raise RecipeError(why, argument="processes", found=processes)
+    if output is not None and data == "-":
+        why = "predictions for standard input go to standard output, as JSON lines. Leave it out, and redirect them."
+        raise RecipeError(why, argument="output", found=str(output))
+    if output is not None and data is None:
+        why = "predictions for typed texts go to standard output. Leave it out, or give a file with --data."
+        raise RecipeError(why, argument="output", found=str(output))
+    if overrides and data is None:
+        raise RecipeError("does not apply to typed texts. Leave it out.", where="--set")
+
+
+def _answer_stdin(model: str, **asked: Any) -> None:
     """A JSON line for each line, at once."""
-    if output is not None:
-        raise RecipeError(
-            "predictions for standard input go to standard output, as JSON lines. Leave it out, and redirect them.",
-            argument="output",
-            found=str(output),
-        )
     from finetune.workflows.predict import predict_lines
 
     for answer in predict_lines(model, sys.stdin, **asked):

@@ -9,6 +9,7 @@ from finetune.measurement.gap import LEVEL
 from finetune.measurement.intervals import proportion_interval
 from finetune.measurement.units import percent_text
 from finetune.models.served import Confidences
+from finetune.tasks import Task
 
 LEAST = 20  # validation rows that are answered, below which their accuracy says nothing
 
@@ -43,22 +44,28 @@ class Threshold:
         )
 
 
-def choose_threshold(found: Confidences | None, accuracy: float) -> Threshold:
+def choose_threshold(found: Confidences | None, accuracy: float, task: Task = "single_label") -> Threshold:
     """The lowest threshold with the requested accuracy on validation, which gives a prediction for the most rows.
 
     Args:
         found: The model's confidences on validation; None if it has none.
         accuracy: Requested accuracy, in (0, 1).
+        task: Of the model.
 
     Raises:
-        RecipeError: The model has no confidences, or does not reach the accuracy on at least `LEAST` rows.
+        RecipeError: The model does not predict single classes, has no confidences, or does not reach the accuracy on at
+            least `LEAST` rows.
     """
     if not 0 < accuracy < 1:
         raise RecipeError("expected a fraction between 0 and 1, such as 0.95.", argument="accuracy", found=accuracy)
+    if task != "single_label":
+        what = "numbers" if task == "regression" else "any number of labels"
+        why = f"is for models that predict one class for a text; this one predicts {what}. Leave it out."
+        raise RecipeError(why, argument="accuracy", found=accuracy)
     if found is None:
         why = (
-            "this model has no record of its confidence on validation: it does not predict single classes, or it was "
-            "saved by another program or an older version. Leave it out."
+            "this model has no record of its confidence on validation: it was saved by another program or an older "
+            "version. Leave it out."
         )
         raise RecipeError(why, argument="accuracy", found=accuracy)
     points = list(zip(found.confidence, found.answered, found.right, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -21,6 +21,7 @@ from finetune.exports.session import Session
 from finetune.inference.folders import model_folder
 from finetune.inference.predictions import Predictions, Reading
 from finetune.kernels.install import install_kernels
+from finetune.measurement.units import count_text
 from finetune.model_files import loading_errors
 from finetune.models.configuration import load_saved_config, load_tokenizer, locate_model, position_limit
 from finetune.models.load import load_quietly
@@ -81,14 +82,17 @@ class Classifier:
         """Predict labels and probabilities, or numbers, for texts, in their order.
 
         Args:
-            texts: First, or only, text of each row.
+            texts: First, or only, text of each row, as the template makes it from columns, where the model has one.
             pairs: Second text of each row, where the model was trained on pairs.
             batch_size: Pieces of texts in a forward pass.
             on_rows: Called from time to time with the number of rows done.
 
         Raises:
-            RecipeError: Pairs are missing, or the model reads none; or their number differs from that of the texts.
+            RecipeError: Something is not a text; pairs are missing, or the model reads none; or there are more or fewer
+                of them than texts.
         """
+        texts = _listed("texts", texts)
+        pairs = None if pairs is None else _listed("pairs", pairs)
         self._check_pairs(texts, pairs)
         parts = []
         for start in range(0, len(texts), AT_ONCE):
@@ -126,14 +130,35 @@ class Classifier:
         return rows.pooled(outputs.logits)
 
     def _check_pairs(self, texts: Sequence[str], pairs: Sequence[str] | None) -> None:
-        if isinstance(texts, str):
-            raise RecipeError("expected a list of texts, found one text. Put it into brackets.", argument="texts")
         if pairs is None and self.reading.has_pairs:
             raise RecipeError("this model reads pairs: give the second texts, too.", argument="pairs", found=None)
         if pairs is not None and not self.reading.has_pairs:
             raise RecipeError("this model reads single texts. Leave it out.", argument="pairs", found=len(pairs))
         if pairs is not None and len(pairs) != len(texts):
             raise RecipeError(f"expected {len(texts)} texts, one for each row.", argument="pairs", found=len(pairs))
+
+
+def _listed(argument: str, texts: Any) -> list[str]:
+    """The texts by position, whatever the index of a pandas Series is.
+
+    Raises:
+        RecipeError: It is one text, or no sequence, or contains something else than texts.
+    """
+    if isinstance(texts, str):
+        raise RecipeError(
+            "expected a list of texts, found one text. Put it into brackets.", argument=argument, found=texts
+        )
+    if not isinstance(texts, Iterable):
+        raise RecipeError("expected a list of texts.", argument=argument, found=texts)
+    listed = list(texts)
+    for position, each in enumerate(listed):
+        if not isinstance(each, str):
+            why = (
+                f"expected texts, found {each!r} ({type(each).__name__}) at position {position}. Give '' for a row "
+                "without a text, or the whole table to finetune.predict(MODEL, data)."
+            )
+            raise RecipeError(why, where=argument)
+    return listed
 
 
 def load(path: str | Path, *, precision: Precision = "fp32") -> Classifier:
@@ -162,6 +187,8 @@ def load(path: str | Path, *, precision: Precision = "fp32") -> Classifier:
         raise ModelError(why, argument="precision", found=precision)
     model, device = _load_classifier(section, location, precision) if form is None else _open(form, section, location)
     positions = position_limit(model.config)
+    if served is not None:
+        _check_outputs(section, served, model)
     reading, notes = (_read_config(section, model), _assumed(section)) if served is None else (_read_served(served), ())
     notes = (*notes, *_slow(precision))
     encoder = _encoder(section, tokenizer, reading, served, positions)
@@ -234,6 +261,20 @@ def _open(form: Format, section: ModelSection, location: str) -> tuple[Session, 
         why = f"'{section.id}': {form.file} cannot be opened: {first_line(error)}."
         raise ModelError(why, Change(text="Export it again."), argument="model", found=section.id) from error
     return Session(run, config), torch.device("cpu")
+
+
+def _check_outputs(section: ModelSection, served: ServedModel, model: Any) -> None:
+    """
+    Raises:
+        ModelError: finetune.json is not of these weights.
+    """
+    named, outputs = len(served.labels or [None]), model.config.num_labels
+    if named != outputs:
+        why = (
+            f"'{section.id}': finetune.json describes {count_text(named, 'output')}, and config.json {outputs}, so "
+            "they are of different models."
+        )
+        raise ModelError(why, Change(text="Copy the folder again."), argument="model", found=section.id)
 
 
 def _read_served(served: ServedModel) -> Reading:

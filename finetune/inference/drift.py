@@ -47,7 +47,7 @@ def find_drift(training: TrainingRows, rows: Rows, task: Task, encoder: Encoder)
 def _labels(training: TrainingRows, rows: Rows, task: Task) -> Finding:
     """Chi-square test of classes, Fisher's of each of several labels, Kolmogorov-Smirnov of numbers."""
     if len(rows) < SMALLEST or training.rows < SMALLEST:
-        return _finding("label_shift", False, _too_few(rows), {})
+        return _finding("label_shift", False, _too_few("Labels", rows), {})
     if training.labels is None:
         p, size = against_quantiles(training.targets or [], training.rows, rows.labels)
         middle = f"median {np.median(rows.labels):.4g} against {_median(training.targets or []):.4g}"
@@ -70,7 +70,7 @@ def _labels(training: TrainingRows, rows: Rows, task: Task) -> Finding:
 def _lengths(training: TrainingRows, tokens: Tokens) -> Finding:
     lengths = tokens.lengths.tolist()
     if len(lengths) < SMALLEST or training.rows < SMALLEST:
-        return _finding("length_shift", False, _too_few(lengths), {})
+        return _finding("length_shift", False, _too_few("Text lengths", lengths), {})
     p, size = against_quantiles(training.lengths, training.rows, lengths)
     is_shift = p * TESTS < ALARM and size >= 2 * NOTABLE
     text = f"a median of {np.median(lengths):g} tokens against {_median(training.lengths):g} in training; the "
@@ -111,8 +111,8 @@ def _pair(p: float, size: float) -> dict[str, float | None]:
     return {"p": p, "size": size}
 
 
-def _too_few(rows: Sequence[object] | Rows) -> str:
-    return f"Fewer than {SMALLEST} rows here or in training ({len(rows)} here): not tested."
+def _too_few(what: str, rows: Sequence[object] | Rows) -> str:
+    return f"{what}: fewer than {SMALLEST} rows here or in training ({len(rows)} here): not tested."
 
 
 def _median(quantiles: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.errors import ModelError
+from finetune.errors import ModelError, suggest
 from finetune.records.store import RunFolder
 
 
@@ -12,14 +12,23 @@ def model_folder(path: str) -> str:
     """`model/` in the folder of a run or a comparison; anything else is a model itself.
 
     Raises:
-        ModelError: A folder holds no model, or several runs to choose from.
+        ModelError: A folder holds no model, or several runs to choose from; or there is none of this name among others.
     """
     folder = RunFolder(Path(path).expanduser())
     if (folder.model / "config.json").is_file():
         return str(folder.model)
     if folder.path.is_dir() and not (folder.path / "config.json").is_file():
-        runs = sorted(file.parent.parent for file in folder.path.glob("*/model/config.json"))
+        runs = _models_in(folder.path)
         named = f" Runs in it that have one: {', '.join(map(str, runs[:3]))}." if runs else ""
         why = f"'{path}' holds no model: neither config.json nor model/config.json is there.{named}"
         raise ModelError(why, argument="model", found=path)
+    if not folder.path.exists() and folder.path.parent.name and _models_in(folder.path.parent):
+        close = suggest(folder.path.name, [each.name for each in _models_in(folder.path.parent)])
+        raise ModelError(f"'{folder.path.parent}' has no such model.{close}", argument="model", found=path)
     return path
+
+
+def _models_in(folder: Path) -> list[Path]:
+    """The runs, and the model folders, in a folder."""
+    found = {file.parent.parent for file in folder.glob("*/model/config.json")}
+    return sorted(found | {file.parent for file in folder.glob("*/config.json")})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune.data.columns import Columns, choose_columns, choose_text_columns
+from finetune.data.columns import LABEL_NAMES, Columns, choose_columns, choose_text_columns, require_columns
 from finetune.data.counts import rows_in
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.label_cells import parse_labels
@@ -19,7 +19,7 @@ from finetune.data.spellings import spelling_key, unite_numbers
 from finetune.data.table import BadRows, Table
 from finetune.errors import Change, DataError, shorten
 from finetune.inference.predictions import Reading
-from finetune.inference.tables import read_table, with_columns
+from finetune.inference.tables import other_column_warnings, read_table, with_columns
 from finetune.models.served import ServedLabels
 from finetune.recipe import DataSection
 
@@ -58,12 +58,17 @@ def read_labelled(section: DataSection, reading: Reading, label: ServedLabels | 
         DataError: The data cannot be read, lacks a column, or has no row with a label that the model knows.
     """
     table = read_table(section, labelled=True)
+    asked = section
     section, notes = with_columns(section, table, reading)
     if section.id is None and reading.id in table.columns:
         section = section.model_copy(update={"id": reading.id})
     section = _with_label(section, table, reading, label)
     columns = _columns(section, table)
     notes, warnings = [*table.notes, *notes, *columns.notes], [*table.warnings, *columns.warnings]
+    warnings += other_column_warnings("data.text", reading.text, asked.text or asked.template, columns.text, table)
+    if label is not None and isinstance(label.columns, str):
+        _refuse_the_only_other(columns, label.columns, asked.label, table)
+        warnings += other_column_warnings("data.label", label.columns, asked.label, columns.label, table)
     bad, dropped = BadRows(section.skip_bad_rows), Counter(table.dropped)
     cells = filled_labels(table, columns)
     if not cells and reading.task != "multi_label":
@@ -90,6 +95,19 @@ def _with_label(section: DataSection, table: Table, reading: Reading, label: Ser
         if not section.label_map:
             changes["label_map"] = label.names
     return section.model_copy(update=changes)
+
+
+def _refuse_the_only_other(columns: Columns, trained: str, named: Any, table: Table) -> None:
+    """The label column of training is absent, and the one in its place was not recognised by its name.
+
+    Raises:
+        DataError: It is so.
+    """
+    used = columns.label
+    if named is not None or not isinstance(used, str) or used == trained or "label" in table.roles:
+        return
+    if used.lower().strip().rpartition(".")[2] not in LABEL_NAMES:
+        require_columns(replace(columns, label=trained), table)
 
 
 def _columns(section: DataSection, table: Table) -> Columns:
@@ -141,7 +159,9 @@ def _known_labels(
     if not keep:
         example = f"{{{next(iter(unknown))}: {reading.labels[0]}}}"
         named = Change(text=f"If they are the same classes under other names, set data.label_map, as in {example}.")
-        raise DataError(f"no row has a label that can be measured; all have {why}", *ways, named, key="data.label")
+        raise DataError(
+            f"no row has a label that can be measured; all have {why}", *(ways or [named]), key="data.label"
+        )
     advice = f" Try: {ways[0].for_command_line()}" if ways else ""
     warnings.append(f"{len(rows) - len(keep)} of {len(rows)} rows are left out for {why}{advice}")
     return rows.take(keep)

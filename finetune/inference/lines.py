@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
@@ -13,11 +14,13 @@ from finetune.data.extract import texts_as_written
 from finetune.data.table import Table
 from finetune.errors import Change, DataError, FinetuneError
 from finetune.inference.answers import Answering
+from finetune.inference.predictions import Reading
 from finetune.recipe import DataSection
 from finetune.recipe.template import template_parts
 
 WAITING = 20_000  # lines that are read ahead
 LONGEST = 10_000_000  # characters of a line
+_OBJECT = re.compile(r'\s*\{\s*"')
 
 
 def bounded(file: TextIO) -> Iterator[str]:
@@ -70,6 +73,17 @@ def together(lines: Iterable[str], most: int) -> Iterator[list[str]]:
         raise end
 
 
+def header_warning(line: str, reading: Reading) -> str:
+    """What to say of a first line that looks like the header of a table; empty otherwise."""
+    names = [name.strip().strip('"') for name in re.split(r"[,;\t]", line.strip().lstrip("\ufeff"))]
+    if reading.text is None or reading.text not in names or line.lstrip().startswith("{"):
+        return ""
+    return (
+        f"the first line looks like the header of a table: {line.strip()!r}. Every line of standard input, this one "
+        "included, is read as a whole text, or as a JSON object; a table: --data FILE"
+    )
+
+
 def answer_lines(answering: Answering, section: DataSection, lines: Sequence[str]) -> list[dict[str, Any]]:
     """The fields of each line with its prediction. A line that cannot be read has a reason instead.
 
@@ -111,6 +125,8 @@ def _read(line: str, needed: Sequence[str], takes_texts: bool) -> tuple[dict[str
     if isinstance(content, dict):
         missing = [name for name in needed if name not in content]
         return content, f"no field '{missing[0]}'" if missing else ""
+    if takes_texts and _OBJECT.match(line):
+        return {"line": line}, "starts like a JSON object, and is none"
     if takes_texts:
         return {needed[0]: line}, ""
     return {"line": line}, f"no JSON object with {', '.join(needed)}"

@@ -39,6 +39,11 @@ class Reading:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
+def typed_note(template: str) -> str:
+    """What to say of typed texts, if the model was trained on texts that a template made of columns."""
+    return f"the model was trained on texts of the form {template!r}: typed texts are read as they are"
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Predictions for several rows.

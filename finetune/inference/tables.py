@@ -54,10 +54,12 @@ def read_input(section: DataSection, reading: Reading) -> Input:
         DataError: It cannot be read, holds several splits, or lacks a column with texts.
     """
     table = read_table(section, labelled=False)
+    named = section.text or section.template
     section, guessed = with_columns(section, table, reading)
     columns = choose_text_columns(section, table)
+    instead = other_column_warnings("data.text", reading.text, named, columns.text, table)
     table, texts, pairs = texts_to_read(section, table, columns)
-    warnings = (*table.warnings, *_damage_warnings(table))
+    warnings = (*table.warnings, *instead, *_damage_warnings(table))
     return Input(table, texts, pairs, (*table.notes, *guessed, *columns.notes), warnings)
 
 
@@ -115,6 +117,27 @@ def with_columns(section: DataSection, table: Table, reading: Reading) -> tuple[
     return section.model_copy(update=named), notes
 
 
+def other_column_warnings(key: str, trained: str | None, named: Any, used: Any, table: Table) -> list[str]:
+    """A warning, if a column was recognised by its name in place of the one that the model was trained on.
+
+    Args:
+        key: data.text or data.label.
+        trained: Column in training; None if unknown, or if there were several.
+        named: Column that the user named, if any.
+        used: Column in use, or a list of them.
+        table: The rows.
+    """
+    if trained is None or named is not None or trained in table.columns:
+        return []
+    if len(table.columns) == 1 or not isinstance(used, str) or trained.lower() == used.lower():
+        return []
+    role = key.removeprefix("data.")
+    if table.roles.get(role) == used:  # as its format says
+        return []
+    way = Change(settings={key: "COLUMN"}).for_command_line()
+    return [f"{table.origin} has no column '{trained}', the {role} in training, so '{used}' is used. If wrong: {way}"]
+
+
 def usable_columns(table: Table) -> tuple[dict[str, Sequence[Any]], dict[str, str], list[str]]:
     """The columns that can be written again, the kinds of their cells (see `opened`), and notes on the others."""
     kept: dict[str, Sequence[Any]] = {}
@@ -152,21 +175,29 @@ def free_names(wanted: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def check_output(path: Path) -> None:
+    """
+    Raises:
+        OutputError: The suffix is not that of a format that can be written, or the file exists.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        stem = path.stem.strip("-.") or "predictions"
+        others = [Change(arguments={"output": str(path.with_name(f"{stem}{suffix}"))}) for suffix in SUFFIXES]
+        raise OutputError(f"expected one of {', '.join(SUFFIXES)}.", *others, argument="output", found=str(path))
+    if path.exists():
+        other = Change(arguments={"output": str(path.with_name(f"{path.stem}-2{path.suffix}"))})
+        raise OutputError("exists. Choose another name, or remove it.", other, argument="output", found=str(path))
+
+
 @contextmanager
 def opened(path: Path, header: Sequence[str], kinds: Mapping[str, str]) -> Iterator[Write]:
     """A file to which rows are added; it appears when all are written.
 
     Args:
-        path: The file; its suffix determines the format.
+        path: The file; its suffix, one of `SUFFIXES`, determines the format.
         header: Names of the columns.
         kinds: Column -> text, boolean, integer, number, list (of texts) or other (written as JSON).
-
-    Raises:
-        OutputError: The suffix is not that of a format that can be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        others = [Change(arguments={"output": f"{path.stem}{suffix}"}) for suffix in SUFFIXES]
-        raise OutputError(f"expected one of {', '.join(SUFFIXES)}.", *others, argument="output", found=str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(path) as partial:
         how = _parquet if path.suffix.lower() == ".parquet" else _lines

@@ -6,6 +6,7 @@ the task, side and length of truncation. This file holds everything in one place
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,6 +122,9 @@ def read_served(section: ModelSection, location: str) -> ServedModel | None:
         ModelError: The file is damaged, or of a later version.
     """
     content = read_json(section, location, FILE)
+    copy = Change(text="Copy the folder again.")
+    if content is None and (Path(location) / FILE).is_file():
+        raise ModelError(f"{FILE} of '{section.id}' is not JSON.", copy, key="model.id", found=section.id)
     if not isinstance(content, dict) or "schema_version" not in content:
         return None
     if content["schema_version"] != SCHEMA_VERSION:
@@ -132,4 +136,4 @@ def read_served(section: ModelSection, location: str) -> ServedModel | None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         why = f"{FILE} of '{section.id}' cannot be read: {where}: {first['msg']}."
-        raise ModelError(why, Change(text="Copy the folder again."), key="model.id", found=section.id) from error
+        raise ModelError(why, copy, key="model.id", found=section.id) from error

@@ -16,12 +16,13 @@ from finetune.analysis.quality_gates import Fields, parse_quality_gate
 from finetune.checks.base import full_texts
 from finetune.checks.nearest import copies_of, nearest_texts
 from finetune.data.rows import Data
+from finetune.errors import Change, OutputError
 from finetune.inference.classifier import BATCH, Classifier, load
 from finetune.inference.drift import find_drift
 from finetune.inference.labelled import Labelled, read_labelled
 from finetune.listener import Listener
 from finetune.measurement.scores import MEASURES
-from finetune.measurement.units import count_text, score_text
+from finetune.measurement.units import count_text, metric_name, score_text
 from finetune.recipe import DataSection
 from finetune.records.evaluation import EvaluationReport, Mistake, Neighbour, Recorded
 from finetune.records.schema import FinishedRecord
@@ -33,6 +34,7 @@ from finetune.workflows.predict import FOR_TEXTS, data_section
 
 FOR_LABELS = ("label", "label_map", "label_separator", "decimal", "drop_labels", "keep", "minimum", "id")
 MOST = 20  # mistakes that are shown
+FILES = (".json", ".html", ".md", ".csv")  # names that somebody has in mind who means a file
 
 
 def evaluate(
@@ -63,6 +65,7 @@ def evaluate(
         FinetuneError: The model or the data cannot be read, or no row can be measured.
     """
     listener = chosen_listener(listener)
+    folder = None if output is None else _output_folder(Path(fspath(output)))
     section = data_section(data, overrides, (*FOR_TEXTS, *FOR_LABELS))
     classifier = load(fspath(model))
     reading = classifier.reading
@@ -76,11 +79,22 @@ def evaluate(
         listener.notice(warning, "warning")
     report = _Evaluation(classifier, section, labelled, batch_size).report()
     paths = []
-    if output is not None:
+    if folder is not None:
         from finetune.reports.evaluation import write_evaluation
 
-        paths = write_evaluation(report, Path(fspath(output)))
+        paths = write_evaluation(report, folder)
     return EvaluateResult(report, paths, gates)
+
+
+def _output_folder(path: Path) -> Path:
+    """
+    Raises:
+        OutputError: It is a file, or has the name of one.
+    """
+    if path.is_file() or path.suffix.lower() in FILES:
+        other = Change(arguments={"output": str(path.with_name(f"{path.stem}-evaluation"))})
+        raise OutputError("expected a folder, for the page and its JSON.", other, argument="output", found=str(path))
+    return path
 
 
 class _Evaluation:
@@ -174,7 +188,8 @@ class _Evaluation:
         text = f"{len(copies)} of {count_text(len(rows), 'row')} {have} that the model was trained on"
         if len(new):
             others = Measured(measured.task, measured.labels, measured.logits[new], measured.targets[new])
-            text += f"; {name} of the other {len(new)}: {score_text(name, evaluation.plain_scores(others)[name])}"
+            score = score_text(name, evaluation.plain_scores(others)[name])
+            text += f"; {metric_name(name)} of the other {len(new)}: {score}"
         self.warnings.append(text)
 
     def _mistakes(self, wrong: Sequence[evaluation.Wrong], training: Data | None) -> list[Mistake]:

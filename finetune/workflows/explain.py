@@ -14,6 +14,7 @@ from finetune.data.rows import Data, Rows
 from finetune.errors import Change, DataError, Problem, RecipeError
 from finetune.inference.answers import is_empty
 from finetune.inference.classifier import Classifier, load
+from finetune.inference.predictions import typed_note
 from finetune.inference.tables import read_input
 from finetune.listener import Listener
 from finetune.measurement.units import count_text
@@ -61,12 +62,15 @@ def explain(
     if pair is not None:
         _check_texts("pair", pair)
     if (data is None) == (not text):
-        raise RecipeError("give either texts or data with rows, not both.", argument="data", found=data)
+        why = "give either texts or data with rows, not both."
+        raise RecipeError(why if text else "give texts, or data with rows.", argument="data", found=data)
     _refuse_idle({"rows": rows, "set": overrides} if data is None else {"pair": pair})
     classifier = load(fspath(model))
     for note in classifier.notes:
         listener.notice(note)
     asked = _typed(classifier, text, pair) if data is None else _of_data(classifier, data, rows, overrides)
+    if data is None and classifier.reading.template is not None:
+        listener.notice(typed_note(classifier.reading.template), "warning")
     found = []
     for row, first, second in asked:
         explanation = classifier.explain(first, second, label)
@@ -128,7 +132,7 @@ def _typed(classifier: Classifier, text: str | Sequence[str], pair: str | Sequen
     if pairs is None and classifier.reading.has_pairs:
         raise RecipeError("this model reads pairs: give a second text, too.", Change(arguments={"pair": "TEXT"}))
     if pairs is not None and not classifier.reading.has_pairs:
-        raise RecipeError("this model reads single texts. Leave it out.", argument="pair", found=pair)
+        raise RecipeError("this model reads single texts. Leave it out.", argument="pair", found=pairs[0])
     if pairs is not None and len(pairs) != len(texts):
         raise RecipeError(f"expected {count_text(len(texts), 'text')}.", argument="pair", found=len(pairs))
     return [(None, each, None if pairs is None else pairs[index]) for index, each in enumerate(texts)]

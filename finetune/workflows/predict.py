@@ -9,14 +9,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TextIO
 
-from finetune.errors import Change, OutputError, RecipeError
+from finetune.errors import Change, RecipeError
 from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import NO_TEXT, Answering, is_empty
 from finetune.inference.classifier import AT_ONCE, BATCH, Classifier, Precision, load
-from finetune.inference.lines import answer_lines, bounded, together
+from finetune.inference.lines import answer_lines, bounded, header_warning, together
 from finetune.inference.parts import Parts, model_key, texts_key
+from finetune.inference.predictions import typed_note
 from finetune.inference.processes import Cells, predicted
-from finetune.inference.tables import Input, free_names, opened, read_input, usable_columns
+from finetune.inference.tables import Input, check_output, free_names, opened, read_input, usable_columns
 from finetune.listener import Listener
 from finetune.measurement.units import count_text, integer_text, time_text
 from finetune.recipe import DataSection
@@ -66,13 +67,7 @@ def predict(
     """
     listener = chosen_listener(listener)
     target = Path(OUTPUT if output is None else fspath(output))
-    if target.exists():
-        raise OutputError(
-            "exists. Choose another name, or remove it.",
-            Change(arguments={"output": f"{target.stem}-2{target.suffix}"}),
-            argument="output",
-            found=str(target),
-        )
+    check_output(target)
     section = data_section(data, overrides)
     classifier = load(fspath(model), precision=precision)
     found = read_input(section, classifier.reading)
@@ -107,8 +102,15 @@ def predict_texts(
         FinetuneError: The model cannot be read, or it reads pairs.
     """
     classifier = load(fspath(model), precision=precision)
+    reading = classifier.reading
+    if reading.has_pairs:
+        names = " and ".join(f"'{name}'" for name in (reading.text, reading.text_pair) if name)
+        file = Change(arguments={"data": "FILE"}, note=f"with columns {names}" if reading.text_pair else "")
+        raise RecipeError("this model reads pairs of texts, which cannot be typed here.", file)
     for note in classifier.notes:
         listener.notice(note)
+    if reading.template is not None:
+        listener.notice(typed_note(reading.template), "warning")
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
     cells = answering.rows(texts, None)
     return dict(zip(answering.kinds(), map(list, zip(*cells, strict=True)), strict=True))
@@ -142,7 +144,11 @@ def predict_lines(
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
+    is_first = True
     for batch in together(bounded(lines), AT_ONCE):
+        if is_first and (warning := header_warning(batch[0], classifier.reading)):
+            listener.notice(warning, "warning")
+        is_first = False
         yield from answer_lines(answering, section, batch)
 
 
@@ -153,7 +159,8 @@ def _answering(
     if accuracy is None:
         return Answering(classifier, every, None, reasons, batch_size)
     served = classifier.served
-    threshold = choose_threshold(None if served is None else served.confidences, accuracy)
+    found = None if served is None else served.confidences
+    threshold = choose_threshold(found, accuracy, classifier.reading.task)
     listener.notice(str(threshold))
     return Answering(classifier, every, threshold, True, batch_size)
 
@@ -168,6 +175,8 @@ def data_section(data: Any, overrides: Any, keys: Collection[str] = FOR_TEXTS) -
     Raises:
         RecipeError: An override would have no effect.
     """
+    if data is None or (isinstance(data, str) and not data):
+        raise RecipeError("expected a file, a folder, or data from memory.", argument="data", found=data)
     options = Request(None, None, data, overrides).options()
     for key in options.overridden_keys():
         section, _, name = key.partition(".")

@@ -14,7 +14,9 @@ import pytest
 
 import finetune
 from finetune.analysis.evaluation import Measured
-from finetune.errors import DataError, RecipeError, RunFailed
+from finetune.data.table import Table
+from finetune.errors import DataError, OutputError, RecipeError, RunFailed
+from finetune.inference.tables import other_column_warnings
 from finetune.records.evaluation import EvaluationReport
 from finetune.records.schema import FinishedRecord
 from finetune.workflows.model_results import EvaluateResult
@@ -90,7 +92,7 @@ def test_rows_that_cannot_be_measured_are_counted_and_named(run: Any, tmp_path: 
     assert '--set \'data.label_map={"Bad": "bad"}\'' in said.stderr
     mapped = finetune.evaluate(folder, data, overrides={"data.label_map": {"Bad": "bad"}}, id="id")
     assert mapped.report.rows == 3
-    assert any("Fewer than 20 rows" in finding.text for finding in mapped.report.drift)
+    assert any("Labels: fewer than 20 rows" in finding.text for finding in mapped.report.drift)
 
 
 def test_mistakes_have_ids_and_the_nearest_training_text(run: Any, tmp_path: Path) -> None:
@@ -128,10 +130,16 @@ def test_gates_are_of_these_rows_or_of_the_difference_to_the_runs_own(run: Any, 
     failed = invoke("evaluate", folder, "-d", test, "--fail-on", "test.accuracy <= 1 and test.nll > -1")
     assert failed.exit_code == 1
     assert "test.accuracy <= 1: " in failed.stderr
-    for wrong in ("gap.accuracy > 0.1", "test.f2 < 1", "accuracy"):
-        assert invoke("evaluate", folder, "-d", test, "--fail-on", wrong).exit_code == 2
+    for wrong, said in (
+        ("gap.accuracy > 0.1", "'gap' is not a field. Known: test.METRIC, difference.KIND.METRIC."),
+        ("test.f2 < 1", "'f2' is not measured"),
+        ("accuracy < 1", "'accuracy' is not a field. Did you mean test.accuracy?"),
+        ("accuracy", "Try: --fail-on 'test.accuracy < 0.5'"),
+    ):
+        refused = invoke("evaluate", folder, "-d", test, "--fail-on", wrong)
+        assert (refused.exit_code, said in " ".join(refused.stderr.split())) == (2, True), refused.stderr
     shutil.copytree(folder / "model", tmp_path / "alone")
-    with pytest.raises(RunFailed, match="the run has no value"):
+    with pytest.raises(RunFailed, match="there is no run beside the model"):
         finetune.evaluate(tmp_path / "alone", test, fail_on="difference.test.nll > 9").raise_failures()
 
 
@@ -173,11 +181,13 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
     folder, _, test = run()
     no_label = write_csv(tmp_path / "a.csv", ["text", "other", "more"], [(WORDS[0], "y", "z")])
     strange = write_csv(tmp_path / "b.csv", ["text", "label"], [(WORDS[0], "p"), (WORDS[1], "q")])
+    spelt = write_csv(tmp_path / "f.csv", ["text", "label"], [(WORDS[0], "GOOD"), (WORDS[1], "BAD")])
     empty = write_csv(tmp_path / "c.csv", ["text", "label"], [(WORDS[0], ""), (WORDS[1], "")])
     no_text = write_csv(tmp_path / "d.csv", ["a", "b", "label"], [("x", "y", "good")])
     for data, match in (
         (strange, "does not know: 'p' .1., 'q' .1.. It knows 'bad', 'good'.*data.label_map, as in {p: bad}"),
         (empty, "no row has a label in 'label'.*finetune predict"),
+        (spelt, r"Try: --set 'data.label_map=.*GOOD.*\}'$"),
         (no_text, "no column 'text'"),
     ):
         with refuses(DataError, match=match):
@@ -188,6 +198,30 @@ def test_what_cannot_be_measured_is_an_error(run: Any, tmp_path: Path) -> None:
         finetune.evaluate(folder, test, overrides={"data.max_length": 8})
     with refuses(DataError, match="recognised as the label.*--set data.label=COLUMN"):
         finetune.evaluate(folder, no_label)
+    with refuses(DataError, match="no column 'label'"):  # and not: ticket, "the only other column"
+        finetune.evaluate(folder, write_csv(tmp_path / "e.csv", ["ticket", "text"], [("t1", WORDS[0])]))
+
+
+def test_the_output_is_a_folder_and_said_so_before_anything_is_read(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.touch()
+    for output in (there, tmp_path / "results.json"):
+        with refuses(OutputError, match="expected a folder"):
+            finetune.evaluate(tmp_path, tmp_path / "absent.csv", output=output)
+
+
+def test_columns_in_place_of_those_of_training_are_a_warning(run: Any, tmp_path: Path) -> None:
+    folder, _, _ = run()
+    named = write_csv(tmp_path / "named.csv", ["title", "rating"], _rows("single_label", 8, 500))
+    found = finetune.evaluate(folder, named).report.warnings
+    assert [f"no column '{name}'" in line for name, line in zip(("text", "label"), found, strict=True)] == [True, True]
+    said = invoke("predict", folder, "--data", named, "--output", tmp_path / "out.csv", "--quiet")
+    assert "no column 'text', the text in training, so 'title' is used" in " ".join(said.stderr.split())
+    nested = Table("export.json", {"data.body": [], "id": []}, roles={"text": "data.body"})
+    assert not other_column_warnings("data.text", "text", None, "data.body", nested)  # its format says so
+    assert not finetune.evaluate(
+        folder, named, overrides={"data.text": "title", "data.label": "rating"}
+    ).report.warnings
 
 
 def test_settings_of_labels_act_and_a_name_that_two_labels_get_is_there_once(run: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 import finetune
 from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
+from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import Answering
 from finetune.inference.lines import answer_lines, bounded, together
 from finetune.measurement.scores import softmax
@@ -161,6 +163,40 @@ def test_data_from_memory_and_texts_as_arguments(write_recipe: Write, tmp_path: 
     assert last.startswith("no text")
 
 
+def test_what_is_no_list_of_texts_is_named(write_recipe: Write, tmp_path: Path) -> None:
+    run = make_run(write_recipe, tmp_path / "run")
+    classifier = finetune.load(run)
+    column = pandas.Series(TEXTS[:4])
+    kept = column[[3, 1]]  # by position, not by the index of the frame that it comes from
+    assert classifier.predict(kept).logits.tolist() == classifier.predict([TEXTS[3], TEXTS[1]]).logits.tolist()
+    for texts, found in ((pandas.Series(["good", None]), "position 1"), ([5], "5 .int. at position 0"), (None, "None")):
+        with refuses(RecipeError, match=found):
+            classifier.predict(texts)  # type: ignore[arg-type]
+    with refuses(RecipeError, match="texts good: expected a list of texts, found one"):
+        classifier.predict("good")
+    for nothing in (None, ""):
+        with refuses(RecipeError, match="expected a file, a folder, or data from memory"):
+            finetune.predict(run, nothing, output=tmp_path / "out.csv")
+
+
+def test_options_that_would_not_act_on_typed_texts_are_refused(tmp_path: Path) -> None:
+    for option, said in (("--output", "go to standard output"), ("--set", "--set: does not apply to typed texts")):
+        refused = invoke("predict", tmp_path, "a text", option, "data.text=x")
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.stderr.split())
+    assert "give texts, or a file with --data" in invoke("predict", tmp_path).stderr
+
+
+def test_typed_texts_are_pairs_or_made_by_no_template(write_recipe: Write, tmp_path: Path) -> None:
+    lines = [(text, TEXTS[-number - 1], "ab"[number % 2]) for number, text in enumerate(TEXTS)]
+    source = write_csv(tmp_path / "rows.csv", ["first", "second", "label"], lines * 2)
+    pairs = make_run(write_recipe, tmp_path / "pairs", source, text="first", text_pair="second")
+    said = " ".join(invoke("predict", pairs, TEXTS[0]).stderr.split())
+    assert "reads pairs of texts, which cannot be typed here. Try: --data FILE (with columns 'first' and" in said
+    joined = make_run(write_recipe, tmp_path / "joined", source, template="{first} . {second}")
+    assert "of the form '{first} . {second}'" in invoke("predict", joined, TEXTS[0]).stderr
+
+
 def test_several_labels_are_those_above_their_thresholds(write_recipe: Write, tmp_path: Path) -> None:
     lines = [(text, "a|b" if number % 3 == 0 else "b" if number % 3 == 1 else "") for number, text in enumerate(TEXTS)]
     source = write_csv(tmp_path / "rows.csv", ["text", "label"], lines * 2)
@@ -241,8 +277,10 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
     with refuses(OutputError, match="expected one of .csv"):
         finetune.predict(run, rows, output=tmp_path / "out.xlsx")
     (tmp_path / "there.csv").touch()
-    with refuses(OutputError, match="exists"):
+    with refuses(OutputError, match="exists.*" + re.escape(str(tmp_path / "there-2.csv"))):
         finetune.predict(run, rows, output=tmp_path / "there.csv")
+    with refuses(OutputError, match="expected one of .csv.*predictions.jsonl"):
+        finetune.predict(run, rows, output="-")
     with refuses(DataError, match="no column 'text'"):
         finetune.predict(run, write_csv(tmp_path / "a.csv", ["a", "b"], [("x y z", "z")]), output=tmp_path / "o.csv")
     with refuses(RecipeError, match=r"data\.label"):
@@ -250,8 +288,7 @@ def test_what_cannot_be_predicted_is_said(write_recipe: Write, rows: Path, tmp_p
     with refuses(ModelError, match="no model"):
         (tmp_path / "nothing").mkdir()
         finetune.load(tmp_path / "nothing")
-    for arguments in ((), (TEXTS[0], "--data", str(rows))):
-        assert "give either texts or a file" in invoke("predict", run, *arguments).stderr
+    assert "give either texts or a file" in invoke("predict", run, TEXTS[0], "--data", str(rows)).stderr
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -261,6 +298,25 @@ def test_a_damaged_model_is_an_error(write_recipe: Write, tmp_path: Path) -> Non
     (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
     with refuses(ModelError, match="cannot be loaded"):
         finetune.load(tmp_path / "model")
+    about = run / "model" / "finetune.json"
+    content = json.loads(about.read_text(encoding="utf-8"))
+    about.write_text('{"schema_version": 1, "task":', encoding="utf-8")  # not as if it were absent
+    with refuses(ModelError, match=r"finetune\.json of .* is not JSON"):
+        finetune.load(run)
+    about.write_text(json.dumps({**content, "labels": ["a", "b", "c"]}), encoding="utf-8")
+    with refuses(ModelError, match="describes 3 outputs, and config.json 2, so they are of different models"):
+        finetune.load(run)
+
+
+def test_a_model_that_is_not_among_those_of_a_folder_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "tweets-none-seed0" / "model").mkdir(parents=True)
+    (tmp_path / "runs" / "tweets-none-seed0" / "model" / "config.json").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        with refuses(ModelError, match="'runs' has no such model. Did you mean tweets-none-seed0"):
+            finetune.load("runs/tweets-none-seed")
+    refused = invoke("predict", tmp_path / "runs" / "other", "a text").stderr
+    assert "has no such model. Known: tweets-none-seed0" in " ".join(refused.split())
 
 
 def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, rows: Path, tmp_path: Path) -> None:
@@ -289,6 +345,9 @@ def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, row
     path.write_text(json.dumps({**content, "confidences": None}), encoding="utf-8")
     with refuses(RecipeError, match="has no record of its confidence"):
         finetune.predict(run, rows, output=tmp_path / "o.csv", accuracy=0.9)
+    for task, what in (("regression", "numbers"), ("multi_label", "any number of labels")):
+        with refuses(RecipeError, match=f"one class for a text; this one predicts {what}"):
+            choose_threshold(None, 0.9, task)  # type: ignore[arg-type]
 
 
 def test_confidences_count_what_was_right_from_the_surest_on() -> None:
@@ -394,6 +453,7 @@ def test_lines_of_standard_input_are_answered_one_by_one(write_recipe: Write, tm
         json.dumps({"text": ["a", 1]}),
         "{ no object",
         "good " * 20_000,
+        '{"text": "cut o',
     ]
     said = CliRunner().invoke(app, ["predict", str(run), "--data", "-"], input="\n".join(lines), prog_name="finetune")
     assert said.exit_code == 0, said.stderr
@@ -404,6 +464,10 @@ def test_lines_of_standard_input_are_answered_one_by_one(write_recipe: Write, tm
     assert [answers[index]["prediction"] for index in (2, 3, 4)] == [None] * 3
     assert [answers[index]["reason"] for index in (2, 3)] == ["no text", "no field 'text'"]
     assert answers[4]["reason"]
+    assert (answers[7]["prediction"], answers[7]["reason"]) == (None, "starts like a JSON object, and is none")
+    assert "header" not in said.stderr
+    table = CliRunner().invoke(app, ["predict", str(run), "--data", "-"], input="id,text\n1,good\n")
+    assert "looks like the header of a table: 'id,text'" in " ".join(table.stderr.split())
     refused = invoke("predict", run, "--data", "-", "--output", tmp_path / "o.csv")
     assert "standard output" in refused.stderr
 
