@@ -20,7 +20,7 @@ from finetune.data.delimited import read_delimited
 from finetune.data.encoding import open_text
 from finetune.data.formats.arff import read_arff
 from finetune.data.formats.excel import read_excel
-from finetune.data.formats.fasttext import is_fasttext, read_fasttext
+from finetune.data.formats.fasttext import is_fasttext, read_fasttext, read_lines
 from finetune.data.formats.names import same_name
 from finetune.data.formats.spacy_cats import read_docbin
 from finetune.data.formats.text_folders import is_text_folder, read_text_folder
@@ -51,6 +51,7 @@ class Reader:
         recognises: Whether a file or folder has this format; for formats without a suffix of their own.
         settings: Keys of `data` that change how this format is read. Setting such a key is an error if no format in use
             has it.
+        read_texts: The same for where labels are not needed, if that differs: rows without a label are then kept.
         streams: It opens its files by `compressed.open_bytes` (`encoding.open_text` does), and so reads compressed ones
             and those in archives too.
     """
@@ -59,6 +60,7 @@ class Reader:
     suffixes: tuple[str, ...] = ()
     recognises: Callable[[Path], bool] | None = None
     settings: tuple[str, ...] = ()
+    read_texts: Callable[[Path, DataSection], Content] | None = None
     streams: bool = False
 
 
@@ -90,7 +92,14 @@ READERS: dict[str, Reader] = {
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
     "Arrow": Reader(lambda path, _: read_arrow(path), (".feather", ".arrow"), streams=True),
     "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
-    "fastText": Reader(read_fasttext, (".txt", ".ft"), recognises=is_fasttext, settings=("encoding",), streams=True),
+    "fastText": Reader(
+        read_fasttext,
+        (".txt", ".ft"),
+        recognises=is_fasttext,
+        settings=("encoding",),
+        read_texts=read_lines,
+        streams=True,
+    ),
     "Rasa": Reader(read_yaml, (".yml", ".yaml"), settings=("encoding", "split_names"), streams=True),
     "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
     "DocBin": Reader(read_docbin, (".spacy",), streams=True),

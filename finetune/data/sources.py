@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
@@ -35,11 +36,11 @@ def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table
     extra = {split: [_extra_file(section, split)] for split in ("validation", "test") if getattr(section, split)}
     source = locate(section.source, "data.source")
     files = {**_files_of(source, section), **extra}
-    readers = {path: _reader_of(path, section) for paths in files.values() for path in paths}
+    readers = {path: _reader_of(path, section, labelled) for paths in files.values() for path in paths}
     of_source = [readers[path] for split, paths in files.items() if split not in extra for path in paths]
     others = [readers[path] for paths in extra.values() for path in paths]
     if section.unlabelled is not None:
-        others.append(_reader_of(_extra_file(section, "unlabelled"), section))
+        others.append(_reader_of(_extra_file(section, "unlabelled"), section, False))
     _refuse_idle_settings(section, _acting(section, source, of_source, others))
     alone = section.model_copy(update={"split_names": {}})  # for what is one table, whatever the source is
     whole = section if section.split_column is None else alone  # the names are values of that column
@@ -123,7 +124,7 @@ def _read_texts(name: str, section: DataSection) -> Table:
     """The file of `data.texts`, whose format is recognised whatever that of the annotations is."""
     path = locate(name, "data.texts")
     plain = section.model_copy(update={"format": None, "split_names": {}})
-    content = None if isinstance(path, HubName) else _reader_of(path, plain).read(path, plain)
+    content = None if isinstance(path, HubName) else _reader_of(path, plain, True).read(path, plain)
     if not isinstance(content, Table):
         raise DataError("expected a file with texts and their ids.", key="data.texts", found=name)
     return content
@@ -149,7 +150,7 @@ def read_unlabelled(section: DataSection) -> Table:
         DataError: It is missing, malformed or empty, or holds several splits.
     """
     path = _extra_file(section, "unlabelled")
-    content = _reader_of(path, section).read(path, section.model_copy(update={"split_names": {}}))
+    content = _reader_of(path, section, False).read(path, section.model_copy(update={"split_names": {}}))
     tables = content if isinstance(content, dict) else {"all": content}
     if len(tables) > 1:
         why = f"{path}: holds several splits ({', '.join(tables)}), but one table is expected. Save one of them alone."
@@ -186,7 +187,7 @@ def _files_of(source: Path | HubName, section: DataSection) -> dict[str, list[Pa
     return split_files(source, section.format) if by_split else {"all": [source]}
 
 
-def _reader_of(path: Path, section: DataSection) -> Reader:
+def _reader_of(path: Path, section: DataSection, labelled: bool) -> Reader:
     reader = find_reader(path, section.format)
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
@@ -196,7 +197,7 @@ def _reader_of(path: Path, section: DataSection) -> Reader:
             f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.",
             way or Change(settings={"data.format": "csv"}, note="if it is a table"),
         )
-    return reader
+    return reader if labelled or reader.read_texts is None else replace(reader, read=reader.read_texts)
 
 
 def _name_alone(tables: dict[str, Table]) -> dict[str, Table]:

@@ -6,16 +6,18 @@ A line that doccano quoted as CSV (`"__label__a one, two"`) is read as what is i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
 from finetune.data.encoding import TextFile, open_text
 from finetune.data.table import Table, packed
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 PREFIX = "__label__"
-LOOKED_AT = 1 << 12  # bytes of a file from which it is recognised
+LOOKED_AT = 1 << 12  # bytes of a file from which it is recognised, and lines that tell a table from texts
 UNLABELLED = "line without a label"
 
 
@@ -38,34 +40,71 @@ def read_fasttext(path: Path, section: DataSection) -> Table:
         DataError: No line has a label.
     """
     file = open_text(path, section)
-    texts: list[str] = []
-    labels: list[list[str]] = []
-    dropped: Counter[str] = Counter()
-    for line in _lines(file):
-        names = [token.removeprefix(PREFIX) for token in line.split() if _is_label(token)]
-        if not names:
-            dropped[UNLABELLED] += 1
-            continue
-        labels.append(list(dict.fromkeys(names)))
-        texts.append(_without_labels(line))
-    if not texts:
-        raise DataError(
-            f"{path}: no line has a label of fastText ({PREFIX}NAME). If it is a table, say how it is written.",
-            Change(settings={"data.format": "tsv"}),
-            Change(settings={"data.format": "csv"}),
-            key="data.source",
-        )
+    rows = _rows(file)
+    kept = [(text, names) for text, names in rows if names]
+    if not kept:
+        raise _unlabelled(path)
+    dropped = Counter({UNLABELLED: len(rows) - len(kept)}) if len(kept) < len(rows) else Counter[str]()
     left = f"; left out: {dropped[UNLABELLED]} × {UNLABELLED}" if dropped else "; none left out"
-    note = f"{path}: read as fastText: {len(texts)} rows from {len(texts) + dropped.total()}{left}"
-    alone = all(len(names) == 1 for names in labels)
-    cells = [names[0] for names in labels] if alone else labels
-    return Table(
-        str(path),
-        {"text": packed(texts), "label": packed(cells)},
-        notes=[*file.notes, note],
-        warnings=file.warnings,
-        dropped=dropped,
+    note = f"{path}: read as fastText: {len(kept)} rows from {len(rows)}{left}"
+    columns: dict[str, Sequence[Any]] = {
+        "text": packed([text for text, _ in kept]),
+        "label": packed(_cells([names for _, names in kept])),
+    }
+    return Table(str(path), columns, notes=[*file.notes, note], warnings=file.warnings, dropped=dropped)
+
+
+def read_lines(path: Path, section: DataSection) -> Table:
+    """Texts of all lines, for where labels are not needed: of fastText, with labels or without, and one text per line.
+
+    Raises:
+        DataError: No line has a label, and the file looks like a table.
+    """
+    file = open_text(path, section)
+    rows = _rows(file)
+    columns: dict[str, Sequence[Any]] = {"text": packed([text for text, _ in rows])}
+    is_fasttext = any(names for _, names in rows)
+    if not is_fasttext and _is_table([text for text, _ in rows[:LOOKED_AT]]):
+        raise _unlabelled(path)
+    if is_fasttext:
+        columns["label"] = packed(_cells([names for _, names in rows]))
+    how = "fastText" if is_fasttext else "one text per line"
+    note = f"{path}: read as {how}: {len(rows)} rows; none left out"
+    return Table(str(path), columns, notes=[*file.notes, note], warnings=file.warnings, roles={"text": "text"})
+
+
+def _rows(file: TextFile) -> list[tuple[str, list[str]]]:
+    """Text and labels of each line."""
+    found = []
+    for line in _lines(file):
+        names = list(dict.fromkeys(token.removeprefix(PREFIX) for token in line.split() if _is_label(token)))
+        found.append((_without_labels(line) if names else line, names))
+    return found
+
+
+def _cells(labels: list[list[str]]) -> list[Any]:
+    """One name for each row where none has more; None for a row without."""
+    alone = all(len(names) <= 1 for names in labels)
+    return [None if not names else names[0] if alone else names for names in labels]
+
+
+def _unlabelled(path: Path) -> DataError:
+    return DataError(
+        f"{path}: no line has a label of fastText ({PREFIX}NAME). If it is a table, say how it is written.",
+        Change(settings={"data.format": "tsv"}),
+        Change(settings={"data.format": "csv"}),
+        key="data.source",
     )
+
+
+def _is_table(lines: list[str]) -> bool:
+    """Whether all lines have the same number of tabs, or the first one has names of columns as headers have them."""
+    tabs = {line.count("\t") for line in lines}
+    if len(tabs) == 1 and tabs != {0}:
+        return True
+    usual = {*TEXT_NAMES, *LABEL_NAMES}
+    heads = [{cell.strip(' "').lower() for cell in line.split(mark)} for line in lines[:1] for mark in ",;|\t"]
+    return any(len(cells) > 1 and cells & usual for cells in heads)
 
 
 def _is_label(token: str) -> bool:

@@ -57,6 +57,26 @@ def test_a_text_file_without_labels_says_how_to_read_a_table(tmp_path: Path) -> 
     assert labelled(only(path, format="tsv")) == {"one": "a", "two": "b"}
 
 
+def test_without_need_of_labels_every_line_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text("__label__a one\ntwo\n\n__label__a __label__b three\n", encoding="utf-8")
+    (table,) = read_sources(DataSection(source=str(path)), labelled=False).values()
+    assert list(table.columns["text"]) == ["one", "two", "three"]
+    assert list(table.columns["label"]) == [["a"], None, ["a", "b"]]
+    path.write_text("one, and more\ntwo\n", encoding="utf-8")
+    (table,) = read_sources(DataSection(source=str(path)), labelled=False).values()
+    assert {name: list(column) for name, column in table.columns.items()} == {"text": ["one, and more", "two"]}
+    assert table.notes[-1].endswith("read as one text per line: 2 rows; none left out")
+
+
+@pytest.mark.parametrize("content", ["1\tone\n2\ttwo\n", "Text,Label\none,a\n", "id;review\n1;one, two\n"])
+def test_a_table_in_a_text_file_is_not_read_as_texts(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text(content, encoding="utf-8")
+    with refuses(DataError, "no line has a label of fastText.*--set data.format=tsv, or --set data.format=csv"):
+        read_sources(DataSection(source=str(path)), labelled=False)
+
+
 def test_fasttext_splits_of_a_folder(tmp_path: Path) -> None:
     for split, count in (("train", 6), ("test", 2)):
         lines = [f"__label__{name} {text}" for name, text in zip(names(count), texts(count), strict=True)]
