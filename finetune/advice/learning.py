@@ -26,18 +26,18 @@ def degeneration(record: FinishedRecord) -> str | None:
     mcc = record.selected.validation.get("mcc") or 0.0
     if majority is not None and accuracy is not None and accuracy <= majority + BARELY and mcc < NO_CORRELATION:
         return (
-            f"Validation accuracy {score_text('accuracy', accuracy)} is no better than always "
-            f"predicting the most frequent class ({score_text('accuracy', majority)}). {_remedy(record)}"
+            f"Validation accuracy {score_text('accuracy', accuracy)} is no better than always predicting the most "
+            f"frequent class ({score_text('accuracy', majority)}). {_what_to_do(record)}"
         )
     if record.data.task == "regression":
         return _no_better_than_mean(record)
     if score is None:
         return (
-            f"Validation {metric_name(measure.score)} is undefined, because all predictions are the "
-            f"same. {_remedy(record)}"
+            f"Validation {metric_name(measure.score)} is undefined, because all predictions are the same. "
+            f"{_what_to_do(record)}"
         )
     if record.data.task == "multi_label" and score == 0:
-        return f"No label is ever predicted. {_remedy(record)}"
+        return f"No label is ever predicted. {_what_to_do(record)}"
     return None
 
 
@@ -58,10 +58,10 @@ def _no_better_than_mean(record: FinishedRecord) -> str | None:
         why = f"R² is {score_text('r2', r2)}, and 0 is that of the same number for every text"
     else:
         return None
-    return f"Validation {why}. {_remedy(record)}"
+    return f"Validation {why}. {_what_to_do(record)}"
 
 
-def _remedy(record: FinishedRecord) -> str:
+def _what_to_do(record: FinishedRecord) -> str:
     """More epochs change nothing where early stopping ended the run before the last one, or of several labels."""
     if can_start_ahead(record):
         return "Start the head from logistic regressions on the frozen features (`head_start`)."

@@ -53,13 +53,14 @@ def optimism_text(report: TuneReport, tested: Tested) -> str:
     return ", ".join(parts)
 
 
-def test_text(report: TuneReport) -> str:
-    """The test score of the chosen settings: `accuracy 74.9 % [73.0, 76.8], mean of 3 seeds; optimism +0.3 points`."""
+def chosen_test_text(report: TuneReport) -> str:
+    """Test score of the chosen settings: `accuracy 74.9 % [73.0, 76.8], mean of 3 seeds; optimism of the choice …`."""
     tested = next((each for each in report.tested if each.name == report.chosen), None)
     if tested is None:
         return DASH
     unit = scale(report.score)
-    seeds = "1 seed" if len(report.seeds) == 1 else f"mean of {len(report.seeds)} seeds"
+    seeds = count_text(len(report.seeds), "seed")
+    seeds = seeds if len(report.seeds) == 1 else f"mean of {seeds}"
     level = f"{unit.name} {unit.estimated_level(tested.test)}, {seeds}"
     return f"{level}; optimism of the choice {unit.change(tested.optimism)}"
 

@@ -121,7 +121,8 @@ def _parse_term(match: re.Match[str], text: str, fields: Fields) -> Term:
     named = [] if is_plain else [name for name in fields.variants if field.startswith(f"{name}.")]
     variant = max(named, key=len, default=None)
     parts, difference = _parts(field if variant is None else field.removeprefix(f"{variant}."))
-    problem = _problem(parts, difference, fields)
+    before = "" if variant is None else f"{variant}."
+    problem = _problem(parts, difference, fields, before)
     if problem is not None:
         raise _refused(problem, text)
     return Term(
@@ -141,15 +142,15 @@ def _parts(field: str) -> tuple[list[str], bool]:
     return (parts[1:], True) if parts[0] == "difference" else (parts, False)
 
 
-def _problem(parts: Sequence[str], difference: bool, fields: Fields) -> Problem | None:
-    """What is wrong with a field without its variant."""
+def _problem(parts: Sequence[str], difference: bool, fields: Fields, before: str = "") -> Problem | None:
+    """What is wrong with a field; `before` is its variant with a dot, which `parts` lack."""
     if len(parts) == 1 and parts[0] in fields.counts:
         return Problem("counts have no difference; leave 'difference.' out.") if difference else None
     if not parts or parts[0] not in fields.kinds:
         name = parts[0] if parts else ""
         presets = ", and any of these after a preset and a dot " if fields.variants else ""
         presets += f"({', '.join(fields.variants[:SHOWN_VARIANTS])})" if fields.variants else ""
-        first = f"{'test' if fields.has_test else 'validation'}.{name}"
+        first = f"{before}{'difference.' if difference else ''}{'test' if fields.has_test else 'validation'}.{name}"
         close = suggest(name, [*fields.kinds, *fields.counts, "difference", *fields.variants])
         close = f" Did you mean {first}?" if name in fields.metrics else "" if close.startswith(" Known") else close
         allowed = [*(f"{kind}.METRIC" for kind in fields.kinds), *fields.counts, "difference.KIND.METRIC"]

@@ -73,10 +73,12 @@ def next_command(
     if verdict in TRAINED_TOO_LITTLE:
         return f"finetune run {recipe}{chosen} --seed {record.seed}", TRAINED_TOO_LITTLE[verdict]
     if not record.techniques:
-        why = (
-            "which preset closes this gap and keeps the score? strong does on average over seven data sets of 1,000 "
-            "rows, and lost up to 1.6 points on single ones (docs/results.md)"
-        )
+        why = "which preset closes this gap and keeps the score?"
+        if record.data.task == "single_label":
+            why += (
+                " strong does on average over seven data sets of 1,000 rows, and lost up to 1.6 points on single ones "
+                "(docs/results.md)"
+            )
         return f"finetune compare {recipe} --presets none,light,medium,strong --seeds 3", why
     why = "is the effect significant? 5 seeds, against no regularization"
     if changed:

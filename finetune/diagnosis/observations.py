@@ -26,6 +26,11 @@ def is_share(score: str) -> bool:
     return is_fraction(score) or score.startswith(SHARES) or score.endswith((*SHARES, OF_SPACY))
 
 
+def epochs_text(epochs: float) -> str:
+    """`3.33`; below one with three significant digits: `0.0041`."""
+    return f"{round(epochs, 2):g}" if epochs >= 1 else f"{epochs:.3g}"
+
+
 @dataclass(frozen=True)
 class Point:
     """One evaluation.
@@ -50,7 +55,7 @@ class Point:
     @property
     def when(self) -> str:
         """`epoch 3.33`, or its step where the log has no epochs."""
-        return f"step {self.step}" if self.epoch is None else f"epoch {round(self.epoch, 2):g}"
+        return f"step {self.step}" if self.epoch is None else f"epoch {epochs_text(self.epoch)}"
 
 
 @dataclass(frozen=True)

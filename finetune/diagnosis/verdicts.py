@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from finetune.diagnosis.observations import Observed
+from finetune.diagnosis.observations import Observed, epochs_text
 from finetune.diagnosis.trend import (
     FEW,
     FITS,
@@ -322,7 +322,8 @@ def _underfits(observed: Observed, why: str) -> Verdict:
 def _few_epochs(observed: Observed) -> str:
     if observed.epochs is None or observed.epochs > FEW_EPOCHS:
         return ""
-    epochs = f"{round(observed.epochs, 2):g} epoch{'' if observed.epochs == 1 else 's'}"
+    number = epochs_text(observed.epochs)
+    epochs = f"{number} epoch{'' if number == '1' else 's'}"
     if observed.stopped_early:
         return f" Training was stopped early, after {epochs}."
     return f" It was trained for {epochs} only, which may be too few."
@@ -360,7 +361,7 @@ def _validation_sentence(observed: Observed, unit: Scale) -> list[str]:
 def _without_interval(observed: Observed) -> str:
     if observed.score == "accuracy" and observed.validation_rows is None:
         return "the number of rows is not known"
-    return f"the chance error of {scale(observed.score).name} is not known"
+    return f"no interval of {scale(observed.score).name} is known"
 
 
 def _trend_sentences(observed: Observed, unit: Scale) -> list[str]:

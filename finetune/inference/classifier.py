@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -148,8 +148,11 @@ def _listed(argument: str, texts: Any) -> list[str]:
         raise RecipeError(
             "expected a list of texts, found one text. Put it into brackets.", argument=argument, found=texts
         )
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        whole = Change(text="Give one of its columns as a list, or the whole table to finetune.predict(MODEL, data).")
+        raise RecipeError(f"expected a list of texts, found a table ({type(texts).__name__}).", whole, where=argument)
     if not isinstance(texts, Iterable):
-        raise RecipeError("expected a list of texts.", argument=argument, found=texts)
+        raise RecipeError(f"expected a list of texts, found {texts!r}.", where=argument)
     listed = list(texts)
     for position, each in enumerate(listed):
         if not isinstance(each, str):

@@ -104,7 +104,7 @@ def _refuse_the_only_other(columns: Columns, trained: str, named: Any, table: Ta
         DataError: It is so.
     """
     used = columns.label
-    if named is not None or not isinstance(used, str) or used == trained or "label" in table.roles:
+    if named is not None or not isinstance(used, str) or used.lower() == trained.lower() or "label" in table.roles:
         return
     if used.lower().strip().rpartition(".")[2] not in LABEL_NAMES:
         require_columns(replace(columns, label=trained), table)

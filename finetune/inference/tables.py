@@ -178,8 +178,11 @@ def free_names(wanted: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
 def check_output(path: Path) -> None:
     """
     Raises:
-        OutputError: The suffix is not that of a format that can be written, or the file exists.
+        OutputError: It is a folder, the suffix is not that of a format that can be written, or the file exists.
     """
+    if path.is_dir():
+        inside = Change(arguments={"output": str(path / f"predictions{SUFFIXES[0]}")})
+        raise OutputError("is a folder; expected a file.", inside, argument="output", found=str(path))
     if path.suffix.lower() not in SUFFIXES:
         stem = path.stem.strip("-.") or "predictions"
         others = [Change(arguments={"output": str(path.with_name(f"{stem}{suffix}"))}) for suffix in SUFFIXES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetune.advice.tune import interval_text, settings_of, test_text
+from finetune.advice.tune import chosen_test_text, interval_text, settings_of
 from finetune.measurement.units import DASH, count_text
 from finetune.records.tune import Tested, TrialReport, TuneReport
 from finetune.reports.blocks import Block, Bullets, Cell, Code, Column, Facts, Page, Prose, Section, Table
@@ -59,7 +59,7 @@ def answer(tune: TuneReport) -> list[Block]:
     """The headline, the rule, what comes next, and the caveats."""
     entries = [
         ("Chosen", tune.chosen),
-        ("Test", test_text(tune)),
+        ("Test", chosen_test_text(tune)),
         ("Settings", shorten(tune.recipe, 300)),
         ("Model folder", shorten(tune.model or DASH, 300)),
         ("Rule", tune.rule),

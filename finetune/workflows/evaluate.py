@@ -91,7 +91,7 @@ def _output_folder(path: Path) -> Path:
     Raises:
         OutputError: It is a file, or has the name of one.
     """
-    if path.is_file() or path.suffix.lower() in FILES:
+    if path.is_file() or (path.suffix.lower() in FILES and not path.is_dir()):
         other = Change(arguments={"output": str(path.with_name(f"{path.stem}-evaluation"))})
         raise OutputError("expected a folder, for the page and its JSON.", other, argument="output", found=str(path))
     return path

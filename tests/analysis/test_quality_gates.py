@@ -121,6 +121,8 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
     [
         ("gap.acuracy > 0.1", "Did you mean accuracy?"),
         ("gpa.accuracy > 0.1", "Did you mean gap?"),
+        ("difference.accuracy > 0.1", "Did you mean difference.test.accuracy?"),
+        ("strong.accuracy > 0.1", "Did you mean strong.test.accuracy?"),
         ("strng.gap.accuracy > 0.1", "Did you mean strong"),
         ("faild > 0", "Did you mean failed?"),
         ("gap.precision > 0.1", "accuracy, macro_f1, nll"),

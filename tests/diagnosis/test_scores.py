@@ -57,6 +57,21 @@ def test_scores_of_each_class_are_not_the_score(tmp_path: Path) -> None:
     assert found.validation.mean == 0.71
 
 
+def test_a_rate_is_a_score_unless_it_is_known_to_be_none(tmp_path: Path) -> None:
+    assert [name for name in ("hit_rate", "success_rate", "learning_rate", "error_rate") if rises(name)] == [
+        "hit_rate",
+        "success_rate",
+    ]
+    file = logged(tmp_path, [0.6, 0.3, 0.2], [0.5, 0.4, 0.39], hit_rate=[0.6, 0.7, 0.71])
+    assert diagnose(file, metric="hit_rate").diagnosis.score == "hit_rate"
+
+
+def test_an_error_rate_is_asked_for_as_accuracy(tmp_path: Path) -> None:
+    file = logged(tmp_path, [0.6, 0.3, 0.2], [0.5, 0.4, 0.39], error_rate=[0.4, 0.3, 0.29])
+    with pytest.raises(OutputError, match=r"an error rate is read as an accuracy, 1 − error rate"):
+        diagnose(file, metric="error_rate")
+
+
 def test_an_unknown_score_is_used_and_said(tmp_path: Path) -> None:
     found = diagnose(logged(tmp_path, [0.6, 0.3, 0.2], [0.5, 0.4, 0.39], zing=[1.0, 2.0, 2.1])).diagnosis
     assert found.score == "zing"
@@ -86,7 +101,7 @@ def test_f1_of_known_rows_is_not_said_to_lack_them(tmp_path: Path) -> None:
     train = {"train_f1": 0.98, "train_loss": 0.05, "train_runtime": 4.0, "step": 120, "epoch": 3.0}
     found = diagnose(write(tmp_path, [*records, train])).diagnosis
     assert found.verdict == "overfits"
-    assert "the chance error of f1 is not known" in found.text
+    assert "no interval of f1 is known" in found.text
     assert "number of rows" not in found.text
 
 

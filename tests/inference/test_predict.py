@@ -172,11 +172,16 @@ def test_what_is_no_list_of_texts_is_named(write_recipe: Write, tmp_path: Path) 
     for texts, found in ((pandas.Series(["good", None]), "position 1"), ([5], "5 .int. at position 0"), (None, "None")):
         with refuses(RecipeError, match=found):
             classifier.predict(texts)  # type: ignore[arg-type]
+    for table in (pandas.DataFrame({"text": ["good"], "id": [1]}), {"text": ["good"]}):
+        with refuses(RecipeError, match="expected a list of texts, found a table"):
+            classifier.predict(table)  # type: ignore[arg-type]
     with refuses(RecipeError, match="texts good: expected a list of texts, found one"):
         classifier.predict("good")
     for nothing in (None, ""):
         with refuses(RecipeError, match="expected a file, a folder, or data from memory"):
             finetune.predict(run, nothing, output=tmp_path / "out.csv")
+    with refuses(OutputError, match="is a folder; expected a file"):
+        finetune.predict(run, "new.csv", output=tmp_path)
 
 
 def test_options_that_would_not_act_on_typed_texts_are_refused(tmp_path: Path) -> None:

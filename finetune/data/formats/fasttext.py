@@ -65,7 +65,7 @@ def read_lines(path: Path, section: DataSection) -> Table:
     columns: dict[str, Sequence[Any]] = {"text": packed([text for text, _ in rows])}
     is_fasttext = any(names for _, names in rows)
     if not is_fasttext and _is_table([text for text, _ in rows[:LOOKED_AT]]):
-        raise _unlabelled(path)
+        raise _unlabelled(path, Change(text=f"for one text per line: finetune predict MODEL --data - < {path}"))
     if is_fasttext:
         columns["label"] = packed(_cells([names for _, names in rows]))
     how = "fastText" if is_fasttext else "one text per line"
@@ -88,23 +88,24 @@ def _cells(labels: list[list[str]]) -> list[Any]:
     return [None if not names else names[0] if alone else names for names in labels]
 
 
-def _unlabelled(path: Path) -> DataError:
+def _unlabelled(path: Path, *others: Change) -> DataError:
     return DataError(
         f"{path}: no line has a label of fastText ({PREFIX}NAME). If it is a table, say how it is written.",
         Change(settings={"data.format": "tsv"}),
         Change(settings={"data.format": "csv"}),
+        *others,
         key="data.source",
     )
 
 
 def _is_table(lines: list[str]) -> bool:
-    """Whether all lines have the same number of tabs, or the first one has names of columns as headers have them."""
+    """Whether all lines have the same number of tabs, or the first one is a header: single words, one of them usual."""
     tabs = {line.count("\t") for line in lines}
     if len(tabs) == 1 and tabs != {0}:
         return True
     usual = {*TEXT_NAMES, *LABEL_NAMES}
-    heads = [{cell.strip(' "').lower() for cell in line.split(mark)} for line in lines[:1] for mark in ",;|\t"]
-    return any(len(cells) > 1 and cells & usual for cells in heads)
+    heads = [[cell.strip(' "').lower() for cell in line.split(mark)] for line in lines[:1] for mark in ",;|\t"]
+    return any(len(cells) > 1 and not any(" " in cell for cell in cells) and usual & {*cells} for cells in heads)
 
 
 def _is_label(token: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from finetune.diagnosis.logs.log import ERROR_RATES, NOT_SCORES, Record, number
 from finetune.diagnosis.observations import is_share
-from finetune.errors import OutputError
+from finetune.errors import Change, OutputError
 from finetune.measurement.units import listed
 
 SCORES = (
@@ -28,7 +28,8 @@ LOWER = (  # last words of errors, losses and costs
     *("mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "entropy", "ece", "brier"),
     *("nll", "deviance", "divergence", "kl", "fpr", "fnr", "latency", "seconds", "time"),
 )
-COUNTS = ("tokens", "samples", "number", "count", "support", "seen", "size", "rows", "lr", "rate", "memory", "std")
+COUNTS = ("tokens", "samples", "number", "count", "support", "seen", "size", "rows", "lr", "memory", "std")
+RATES = ("learning_rate", "false_positive_rate", "false_negative_rate", *ERROR_RATES)  # that are no scores
 
 
 def score_name(
@@ -50,6 +51,11 @@ def score_name(
     if metric is not None:
         if metric in names:
             return metric, []
+        if metric in ERROR_RATES and "accuracy" in names:
+            why = "an error rate is read as an accuracy, 1 − error rate."
+            raise OutputError(
+                f"{file}: {why}", Change(arguments={"metric": "accuracy"}), argument="metric", found=metric
+            )
         if metric in numeric:
             why = "a verdict needs a score of which higher values are better; the losses are judged without one."
             raise OutputError(f"{file}: {why}{_known(names)}", argument="metric", found=metric)
@@ -66,7 +72,7 @@ def score_name(
 
 def rises(name: str) -> bool:
     """Whether higher values of a metric are better, as far as its name tells: not an error, a cost or a count."""
-    return not f"_{name}".endswith(NOT_SCORES) and _last(name) not in (*LOWER, *COUNTS)
+    return not f"_{name}".endswith(NOT_SCORES) and not name.endswith(RATES) and _last(name) not in (*LOWER, *COUNTS)
 
 
 def errors_as_accuracies(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
@@ -101,7 +107,7 @@ def _numeric(records: Sequence[Record], prefix: str) -> list[str]:
 
 
 def _known(names: Sequence[str]) -> str:
-    return f" The log has: {', '.join(names)}." if names else " The log has losses only."
+    return f" The log has: {', '.join(names)}." if names else " The log has no score."
 
 
 def _last(name: str) -> str:

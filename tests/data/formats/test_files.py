@@ -63,9 +63,9 @@ def test_without_need_of_labels_every_line_is_kept(tmp_path: Path) -> None:
     (table,) = read_sources(DataSection(source=str(path)), labelled=False).values()
     assert list(table.columns["text"]) == ["one", "two", "three"]
     assert list(table.columns["label"]) == [["a"], None, ["a", "b"]]
-    path.write_text("one, and more\ntwo\n", encoding="utf-8")
+    path.write_text("title, and more\ntwo\n", encoding="utf-8")
     (table,) = read_sources(DataSection(source=str(path)), labelled=False).values()
-    assert {name: list(column) for name, column in table.columns.items()} == {"text": ["one, and more", "two"]}
+    assert {name: list(column) for name, column in table.columns.items()} == {"text": ["title, and more", "two"]}
     assert table.notes[-1].endswith("read as one text per line: 2 rows; none left out")
 
 
