@@ -171,7 +171,7 @@ def test_a_name_that_is_none_is_refused_before_anything(run: Path, repo: str) ->
 
 def test_folders_that_are_no_model_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for path, why in ((tmp_path / "empty", "holds no model"), (tmp_path / "nowhere", "is not a folder")):
+    for path, why in ((tmp_path / "empty", "holds no model"), (tmp_path / "nowhere", "has no such model. Known: run")):
         with refuses(ModelError, match=why):
             finetune.push(path, REPO, dry_run=True)
     (run / "model" / "model.safetensors").unlink()
