@@ -150,9 +150,12 @@ def _problem(parts: Sequence[str], difference: bool, fields: Fields, before: str
         name = parts[0] if parts else ""
         presets = ", and any of these after a preset and a dot " if fields.variants else ""
         presets += f"({', '.join(fields.variants[:SHOWN_VARIANTS])})" if fields.variants else ""
-        first = f"{before}{'difference.' if difference else ''}{'test' if fields.has_test else 'validation'}.{name}"
         close = suggest(name, [*fields.kinds, *fields.counts, "difference", *fields.variants])
-        close = f" Did you mean {first}?" if name in fields.metrics else "" if close.startswith(" Known") else close
+        if name in fields.metrics:
+            kind = "test" if fields.has_test else "validation"
+            close = f" Did you mean {before}{'difference.' if difference else ''}{kind}.{name}?"
+        elif close.startswith(" Known"):
+            close = ""  # what follows is more than the names
         allowed = [*(f"{kind}.METRIC" for kind in fields.kinds), *fields.counts, "difference.KIND.METRIC"]
         return Problem(f"'{name}' is not a field.{close} Known: {', '.join(allowed)}{presets}.")
     if len(parts) != 2 or parts[1] not in fields.metrics:

@@ -23,7 +23,7 @@ from finetune.data.formats.excel import read_excel
 from finetune.data.formats.fasttext import is_fasttext, read_fasttext, read_lines
 from finetune.data.formats.names import same_name
 from finetune.data.formats.spacy_cats import read_docbin
-from finetune.data.formats.text_folders import is_text_folder, read_text_folder
+from finetune.data.formats.text_folders import is_text_folder, read_folder_texts, read_text_folder
 from finetune.data.formats.yaml_files import read_yaml
 from finetune.data.json_files import read_json, read_json_lines
 from finetune.data.memory import is_stored, read_stored
@@ -103,7 +103,12 @@ READERS: dict[str, Reader] = {
     "Rasa": Reader(read_yaml, (".yml", ".yaml"), settings=("encoding", "split_names"), streams=True),
     "ARFF": Reader(read_arff, (".arff",), settings=("encoding",), streams=True),
     "DocBin": Reader(read_docbin, (".spacy",), streams=True),
-    "text folder": Reader(read_text_folder, recognises=is_text_folder, settings=("encoding", "split_names")),
+    "text folder": Reader(
+        read_text_folder,
+        recognises=is_text_folder,
+        settings=("encoding", "split_names"),
+        read_texts=read_folder_texts,
+    ),
     "saved set": Reader(read_saved_set, recognises=is_saved_set, settings=("split_names",)),
     "data from memory": Reader(read_stored, recognises=is_stored, settings=("split_names",)),
 }

@@ -60,7 +60,9 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
 
 
 def verdict_of(record: FinishedRecord) -> Verdict | None:
-    """The verdict on a finished run and its text; None for a refit, which has no rows that show a gap."""
+    """The verdict on a finished run and its text; None for a refit that learned, as it has no rows that show a gap."""
+    if (why := degeneration(record)) is not None:
+        return "did not learn", why
     return None if record.budget.trained_on_validation else judge(observe_record(record, Path()))
 
 

@@ -99,8 +99,11 @@ def _did_not_learn(observed: Observed) -> Verdict | None:
     )
     if train is not None and not observed.is_at_least:
         hardly = train.low is not None and train.low > chance
-        also = f"and that of training ({unit.level(train.mean)}) is hardly above it" if hardly else ""
-        return "did not learn", f"{text}, {also or f'nor does that of training ({unit.level(train.mean)})'}."
+        level = unit.level(train.mean)
+        also = (
+            f"and that of training ({level}) is hardly above it" if hardly else f"nor does that of training ({level})"
+        )
+        return "did not learn", f"{text}, {also}."
     if not _has_learned_its_rows(observed, chance):
         return "did not learn", f"{text}."
     loss = percent_text(observed.unfitted)

@@ -44,7 +44,7 @@ class Threshold:
         )
 
 
-def choose_threshold(found: Confidences | None, accuracy: float, task: Task = "single_label") -> Threshold:
+def choose_threshold(found: Confidences | None, accuracy: float, task: Task) -> Threshold:
     """The lowest threshold with the requested accuracy on validation, which gives a prediction for the most rows.
 
     Args:

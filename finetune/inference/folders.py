@@ -22,8 +22,10 @@ def model_folder(path: str) -> str:
         named = f" Runs in it that have one: {', '.join(map(str, runs[:3]))}." if runs else ""
         why = f"'{path}' holds no model: neither config.json nor model/config.json is there.{named}"
         raise ModelError(why, argument="model", found=path)
-    if not folder.path.exists() and folder.path.parent.name and _models_in(folder.path.parent):
-        close = suggest(folder.path.name, [each.name for each in _models_in(folder.path.parent)])
+    if folder.path.exists() or not folder.path.parent.name:
+        return path
+    if others := _models_in(folder.path.parent):
+        close = suggest(folder.path.name, [each.name for each in others])
         raise ModelError(f"'{folder.path.parent}' has no such model.{close}", argument="model", found=path)
     return path
 

@@ -144,11 +144,9 @@ def predict_lines(
     for note in classifier.notes:
         listener.notice(note)
     answering = _answering(classifier, probabilities, accuracy, True, batch_size, listener)
-    is_first = True
-    for batch in together(bounded(lines), AT_ONCE):
-        if is_first and (warning := header_warning(batch[0], classifier.reading)):
+    for number, batch in enumerate(together(bounded(lines), AT_ONCE)):
+        if number == 0 and (warning := header_warning(batch[0], classifier.reading)):
             listener.notice(warning, "warning")
-        is_first = False
         yield from answer_lines(answering, section, batch)
 
 

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from finetune.analysis.listed_pair import compare_listed
 from finetune.analysis.listing import list_folder
-from finetune.diagnosis.run_records import observe_record
+from finetune.diagnosis.run_records import diagnose_run, observe_record
 from finetune.errors import OutputError
 from finetune.records.evaluation import Recorded
 from finetune.records.schema import FinishedRecord
 from finetune.records.store import RunFolder
-from tests.analysis.making import Run, record_of, write_run
+from tests.analysis.making import ROWS, SPLITS, Run, record_of, write_run
 from tests.raising import refuses
 
 
@@ -48,6 +49,13 @@ def test_without_test_no_score_of_it_is_told() -> None:
     alone = record.model_copy(update={"selected": record.selected.model_copy(update={"test": None})})
     assert Recorded.of(alone).scores == {}
     assert Recorded.of(record).scores == record.selected.test
+
+
+def test_one_that_learned_nothing_is_said_to_have_learned_nothing() -> None:
+    one_class = np.tile([2.0, 0.0], (ROWS, 1))
+    record = refit_of(Run("strong", logits=dict.fromkeys(SPLITS, one_class)))
+    assert diagnose_run(record).startswith("Did not learn: Validation accuracy")
+    assert diagnose_run(refit_of(Run("strong"))).startswith("None: it was trained on validation, too")
 
 
 def test_it_is_not_diagnosed_by_rows_that_it_was_trained_on(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 PREFIX = "__label__"
-LOOKED_AT = 1 << 12  # bytes of a file from which it is recognised, and lines that tell a table from texts
+LOOKED_AT = 1 << 12  # bytes of a file from which it is recognised
+COMPARED = 1 << 12  # lines by which a table is told from texts
 UNLABELLED = "line without a label"
 
 
@@ -64,8 +65,8 @@ def read_lines(path: Path, section: DataSection) -> Table:
     rows = _rows(file)
     columns: dict[str, Sequence[Any]] = {"text": packed([text for text, _ in rows])}
     is_fasttext = any(names for _, names in rows)
-    if not is_fasttext and _is_table([text for text, _ in rows[:LOOKED_AT]]):
-        raise _unlabelled(path, Change(text=f"for one text per line: finetune predict MODEL --data - < {path}"))
+    if not is_fasttext and _is_table([text for text, _ in rows[:COMPARED]]):
+        raise _unlabelled(path, Change(text="if each line is one text, save them as a table with the column 'text'"))
     if is_fasttext:
         columns["label"] = packed(_cells([names for _, names in rows]))
     how = "fastText" if is_fasttext else "one text per line"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from finetune.data.dataset_sets import KNOWN_SPLITS, read_splits, refuse_split_names
 from finetune.data.encoding import check_encoding
@@ -30,11 +31,28 @@ def read_text_folder(folder: Path, section: DataSection) -> Table | dict[str, Ta
     Raises:
         DataError: No folder is train, or a file cannot be read.
     """
+    return _read_all(folder, section, labelled=True)
+
+
+def read_folder_texts(folder: Path, section: DataSection) -> Table | dict[str, Table]:
+    """The same for where labels are not needed: texts of folders that are no class are kept, without a label.
+
+    Raises:
+        DataError: As for `read_text_folder`.
+    """
+    return _read_all(folder, section, labelled=False)
+
+
+def _read_all(folder: Path, section: DataSection, labelled: bool) -> Table | dict[str, Table]:
     splits = _splits(folder)
     if not splits:
         refuse_split_names(str(folder), section)
-        return _read(folder, str(folder), section)
-    return read_splits(list(splits), str(folder), section, lambda name, title: _read(splits[name], title, section))
+        return _read(folder, str(folder), section, labelled)
+
+    def read(name: str, title: str) -> Table:
+        return _read(splits[name], title, section, labelled)
+
+    return read_splits(list(splits), str(folder), section, read)
 
 
 def _splits(folder: Path) -> dict[str, Path]:
@@ -71,12 +89,12 @@ def _is_text(path: Path) -> bool:
     return path.suffix.lower() == ".txt" or not path.suffix or path.suffix[1:].isdecimal()
 
 
-def _read(folder: Path, origin: str, section: DataSection) -> Table:
-    classes = _classes(folder)
-    files = [(file, place.name) for place in classes for file in _files(place)]
+def _read(folder: Path, origin: str, section: DataSection, labelled: bool) -> Table:
+    classes, places = _classes(folder), _folders(folder)
+    labels = {place: place.name if place in classes else None for place in (classes if labelled else places)}
+    files = [(file, label) for place, label in labels.items() for file in _files(place)]
     texts, warnings = _decode([file for file, _ in files], origin, section)
-    without = [place for place in _folders(folder) if place not in classes]
-    dropped = {place.name: len(_files(place)) for place in without}
+    dropped = {place.name: len(_files(place)) for place in places if place not in labels}
     left = ", ".join(f"{count} × in {name}, which is no class" for name, count in dropped.items())
     total = len(files) + sum(dropped.values())
     note = (
@@ -84,7 +102,7 @@ def _read(folder: Path, origin: str, section: DataSection) -> Table:
         f"{total}; {f'left out: {left}' if left else 'none left out'}"
     )
     names = [str(file.relative_to(folder)) for file, _ in files]
-    columns = {"text": texts, "label": [label for _, label in files], "file": names}
+    columns: dict[str, list[Any]] = {"text": texts, "label": [label for _, label in files], "file": names}
     table = Table(origin, {name: packed(cells) for name, cells in columns.items()}, notes=[note], warnings=warnings)
     table.dropped.update({"text without a class": sum(dropped.values())} if dropped else {})
     return table

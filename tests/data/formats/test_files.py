@@ -163,6 +163,15 @@ def test_a_folder_like_aclimdb(tmp_path: Path) -> None:
     assert "3 rows from 4; left out: 1 × in unsup, which is no class" in account(tables["train"])
 
 
+def test_texts_without_a_class_are_kept_where_labels_are_not_needed(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"pos": ["good"], "neg": ["bad"], "unsup": ["so", "what"]})
+    (table,) = read_sources(DataSection(source=str(tmp_path)), labelled=False).values()
+    labels = dict(zip(table.columns["text"], table.columns["label"], strict=True))
+    assert labels == {"good": "pos", "bad": "neg", "so": None, "what": None}
+    assert not table.dropped
+    assert account(table).endswith("2 classes: 4 rows from 4; none left out")
+
+
 def test_a_folder_like_20_newsgroups(tmp_path: Path) -> None:
     """Names of splits with something before, files without suffix, and bytes that are not UTF-8."""
     for split in ("train", "test"):
