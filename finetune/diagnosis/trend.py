@@ -104,6 +104,20 @@ def loss_of_one_answer(share: float) -> float:
     return max(-math.log(share), -share * math.log(share) - (1 - share) * math.log(1 - share))
 
 
+def loss_of_even_confidence(score: float, classes: int | None) -> float:
+    """Log loss, in nats, of a calibrated model that is equally sure of every answer, this fraction of which is right.
+
+    The other classes share the rest evenly, so it is h(e) + e · ln(classes − 1) with e = 1 − score and the binary
+    entropy h; an unknown number of classes counts as two. A calibrated model that is surer of its right answers than of
+    its wrong ones has a lower loss.
+    """
+    wrong = 1 - score
+    if not 0 < wrong < 1:
+        return 0.0
+    entropy = -wrong * math.log(wrong) - score * math.log(score)
+    return entropy + wrong * math.log(max(1, (classes or 2) - 1))
+
+
 def objective_rose(objectives: Sequence[float]) -> bool:
     """Whether the training loss has returned to its initial value, after it had fallen to less than half of that."""
     if len(objectives) < FEW:

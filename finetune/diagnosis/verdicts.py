@@ -10,6 +10,7 @@ from finetune.diagnosis.trend import (
     FITS,
     best_score,
     loss_noise,
+    loss_of_even_confidence,
     loss_of_one_answer,
     loss_rose,
     lowest_loss,
@@ -232,8 +233,13 @@ def _by_two_losses(observed: Observed) -> Verdict | None:
     if train is None or validation is None or observed.gap is None or validation < LOSS_GAP * train:
         return None
     score = None if observed.validation is None else observed.validation.mean
-    if validation - train < MATTERS + loss_noise((score,), observed.validation_rows):
+    chance = loss_noise((score,), observed.validation_rows)
+    if validation - train < MATTERS + chance:
         return None
+    if observed.is_share and score is not None:
+        explained = loss_of_even_confidence(score, observed.classes)
+        if validation <= explained + chance:
+            return None
     unit = scale(observed.score)
     return (
         "overconfident",

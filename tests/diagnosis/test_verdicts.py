@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
+from sklearn.metrics import log_loss
 
 from finetune import diagnose
 from finetune.diagnosis.intervals import difference_interval
 from finetune.diagnosis.look_alikes import look_alikes_of
 from finetune.diagnosis.observations import Observed, Point
+from finetune.diagnosis.trend import loss_of_even_confidence
 from finetune.errors import OutputError, RecipeError
 from finetune.measurement.intervals import proportion_interval
 from tests.diagnosis.logs import NAN, closing, history, write
@@ -59,6 +62,12 @@ def test_an_interval_of_a_difference_is_that_of_the_paper(
         (0.80, 0.92, {}, "validation above training"),
         (0.95, 0.93, {"train_loss": 0.1, "validation_loss": 0.5}, "overconfident"),
         (0.95, 0.93, {"train_loss": 0.18, "validation_loss": 0.22}, "no sign of overfitting"),
+        # The loss of a model that is right in 97 % of the rows and claims 97 % for each is 0.135.
+        (1.0, 0.97, {"train_loss": 0.002, "validation_loss": 0.12}, "no sign of overfitting"),
+        (1.0, 0.97, {"train_loss": 0.002, "validation_loss": 0.3}, "overconfident"),
+        # With ten classes it is 0.20, as an error may be any of nine others.
+        (1.0, 0.97, {"train_loss": 0.002, "validation_loss": 0.2, "classes": 10}, "no sign of overfitting"),
+        (1.0, 0.97, {"train_loss": 0.002, "validation_loss": 0.2, "classes": 2}, "overconfident"),
     ],
 )
 def test_of_numbers(train: float, validation: float, further: dict[str, Any], expected: str) -> None:
@@ -382,3 +391,19 @@ def test_every_missing_number_is_named_at_once() -> None:
         diagnose()
     missing = {problem.argument for problem in caught.value.problems}
     assert missing == {"train_accuracy", "validation_accuracy", *SIZES}
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_loss_of_even_confidence_is_that_of_such_predictions(classes: int) -> None:
+    rows, wrong = 100, 10
+    labels = np.zeros(rows, dtype=int)
+    labels[:wrong] = np.arange(wrong) % (classes - 1) + 1
+    probabilities = np.full((rows, classes), wrong / rows / (classes - 1))
+    probabilities[:, 0] = 1 - wrong / rows
+    expected = log_loss(labels, probabilities, labels=range(classes))
+    assert loss_of_even_confidence(0.9, classes) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("score", "classes"), [(1.0, 3), (0.0, None)])
+def test_the_loss_of_even_confidence_without_a_doubt_is_0(score: float, classes: int | None) -> None:
+    assert loss_of_even_confidence(score, classes) == 0
