@@ -15,13 +15,18 @@ NAMES = ("name", "preset")  # keys that say what a recipe is called, and not wha
 def describe_recipe(recipe: Any, preset: Any, model: str | None, data: str | None, overrides: Any) -> dict[str, Any]:
     """Every value with its origin, the data, dropout, cumulative weight decay and training time.
 
+    A recipe whose own data is not there yet can still be shown; `data` must be there.
+
     Raises:
         RecipeError: The recipe is wrong.
+        DataError: `data` cannot be read.
     """
+    from finetune.data.load import load_data
     from finetune.recipe import resolve
     from finetune.training.plan import describe_plan
 
-    return describe_plan(resolve(recipe, preset, model, data, overrides))
+    resolved = resolve(recipe, preset, model, data, overrides)
+    return describe_plan(resolved, None if data is None else load_data(resolved.recipe.data))
 
 
 def describe_technique(name: str | None, known: dict[str, Any]) -> dict[str, Any]:

@@ -258,6 +258,10 @@ def test_show_without_data_still_shows_the_recipe_and_says_why(tmp_path: Path) -
     assert "unavailable" in stdout_of("show", path)
 
 
+def test_show_refuses_data_given_on_the_command_line_that_is_not_there(write_recipe: Write) -> None:
+    assert "data.source: no file or folder 'missing.csv'" in problem_of("show", write_recipe(), "--data", "missing.csv")
+
+
 def test_show_without_a_model_still_shows_the_data(write_recipe: Write) -> None:
     plan = json_of("show", write_recipe(), "--model", "/no/such/model")
     assert plan["data"]["rows"]["train"] == 48
