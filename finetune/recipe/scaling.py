@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.errors import Problem
+from finetune.errors import Problem, setting_text
 from finetune.recipe.schema import DataSection, Recipe
 from finetune.techniques import TECHNIQUES, Technique
 
@@ -190,4 +190,6 @@ def _start(key: str) -> int:
 def _in_words(entry: Any) -> str:
     if entry in OFF:
         return "off"
-    return ", ".join(f"{key} {value}" for key, value in entry.items()) if isinstance(entry, dict) else str(entry)
+    if not isinstance(entry, dict):
+        return setting_text(entry)
+    return ", ".join(f"{key} {setting_text(value)}" for key, value in entry.items())

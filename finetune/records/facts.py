@@ -98,7 +98,7 @@ class RunBudget(Facts):
         None, description="Absent until it is chosen, and if the recipe gives a learning rate."
     )
     early_stopping: EarlyStop | None = Field(
-        None, description="Absent until the run ends, if no rule selects the checkpoint, and in older records."
+        None, description="Absent until the run ends, if no rule may stop it early, and in older records."
     )
 
 

@@ -32,6 +32,10 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     Spearman of numbers, ECE, your own) is replaced by log loss or squared error in this test. A run that never passes
     the test continues to its last epoch.
 
+    With `stop` false the run trains to its last epoch, and only the best checkpoint is kept. Where the learning rate
+    falls to 0 over the planned epochs, a run that stops before never trains at the low rates, and with few validation
+    rows three epochs without a gain are often chance.
+
     In a short run `patience` is limited to the number of epochs − 1, which keeps the best checkpoint and stops nothing.
 
     Range: `patience` 1 stops at the first epoch without a gain, which with few validation rows is random; epochs − 1 or
@@ -39,7 +43,8 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     (3.1 points of accuracy at 200 rows) hardly any. `min_epochs` has an effect from patience + 2 on: before that, there
     is nothing to stop.
     Cost: ×1.0 declared; what it saves by stopping is not counted in advance.
-    Raises: RecipeError if min_epochs could never act (above 1, and at most patience + 1) or leaves no epoch to stop at.
+    Raises: RecipeError if min_epochs could never act (above 1, and at most patience + 1 or with `stop` false) or leaves
+    no epoch to stop at.
     Relations: with `ema` or `swa` it measures and keeps the averaged weights; `wise_ft` starts from the selected ones.
     Evidence: the best checkpoint on 200 validation rows looks about 2.9 points better than it is (simulated, 20
     checkpoints): that is why test is separate.
@@ -58,14 +63,18 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
     patience: int = Field(
         3, ge=1, description="Evaluations in a row without a gain before stopping, once the run has begun to learn."
     )
+    stop: bool = Field(True, description="false: train to the last epoch; the best checkpoint is kept in both cases.")
     min_delta: float = Field(0.001, ge=0, description="A gain must exceed this, in units of the metric.")
     min_epochs: int = Field(1, ge=1, description="Never stop before this many epochs.")
 
     def problems(self, budget: Budget) -> list[Problem]:
         if self.min_epochs == 1:
             return []
-        earliest = self.selection_rule().within(budget.epochs).patience + 1
         never = Change(settings={".min_epochs": 1}, note="the default: patience alone decides")
+        if not self.stop:
+            why = f"{self.min_epochs} never acts: with stop=false training never stops early."
+            return [Problem(why, ".min_epochs", found=self.min_epochs, changes=(never,))]
+        earliest = self.selection_rule().within(budget.epochs).patience + 1
         if self.min_epochs >= budget.epochs:
             why = f"{self.min_epochs} of {_epochs(budget)}: training could never stop early."
             fewer = [Change(settings={".min_epochs": budget.epochs - 1})] if budget.epochs - 1 > earliest else []
@@ -81,7 +90,7 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return []
 
     def warnings(self, budget: Budget) -> list[Problem]:
-        if self.patience < budget.epochs - 1:
+        if not self.stop or self.patience < budget.epochs - 1:
             return []
         why = (
             f"with patience {self.patience}, {_epochs(budget)} cannot be stopped early: only the "
@@ -91,14 +100,18 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return [Problem(why, ".patience", found=self.patience, changes=(longer,))]
 
     def effect(self, budget: Budget) -> str | None:
+        if not self.stop:
+            return "never stops; keeps the best checkpoint"
         patience = self.selection_rule().within(budget.epochs).patience
         return None if patience == self.patience else f"patience {patience} in {_epochs(budget)}"
 
     def outcome(self, run: Outcome) -> str | None:
         if run.stopped is None:  # a refit has no validation to go by
             return None
-        stopped = "stopped early at" if run.stopped else "never stopped:"
         kept = f"the weights of epoch {run.selected_epoch:g} are kept"
+        if not self.stop:
+            return f"{kept}, of {run.epochs:g} epochs"
+        stopped = "stopped early at" if run.stopped else "never stopped:"
         return f"{stopped} epoch {run.epochs:g} of {run.budget.epochs}; {kept}"
 
     def with_epochs_scaled(self, factor: float) -> Self:
@@ -108,7 +121,7 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return self.model_copy(update={"patience": round(self.patience * factor), "min_epochs": least})
 
     def selection_rule(self) -> SelectionRule:
-        return SelectionRule(self.metric, self.patience, self.min_delta, self.min_epochs)
+        return SelectionRule(self.metric, self.patience, self.min_delta, self.min_epochs, self.stop)
 
 
 def _epochs(budget: Budget) -> str:

@@ -267,11 +267,10 @@ class Run:
         results = FinalWeights(self.prepared, self.trainer, self.observer, pretrained, checkpoints).measure()
         self.outputs = results.outputs
         ended = self._how_it_ended()
-        rule: EarlyStop | None = ended.get("early_stopping")
         with self.stopwatch.phase(WEIGHT_STATISTICS):
             weights = weight_statistics(self.loaded.model, pretrained)
             about = (self.prepared, self.record.record, self.loaded.model, names, pretrained)
-            how = (self.observer.history[-1].epoch, None if rule is None else rule.stopped)
+            how = (self.observer.history[-1].epoch, self._stopped_early())
             techniques = technique_outcomes(*about, results.selected, *how)
         self.record.update(
             history=self.observer.history,
@@ -294,14 +293,18 @@ class Run:
 
     def _how_it_ended(self) -> dict[str, Any]:
         """Of the record's budget."""
-        step, selector = self.observer.history[-1].step, self.observer.selector
-        ended: dict[str, Any] = {"steps_done": step}
-        if selector is not None:
-            stopped = selector.state.stopped and step < (self.prepared.budget.steps or 0)
-            state = selector.state
-            rule = {"stopped": stopped, "patience": selector.rule.patience, "learned_step": state.learned_step}
+        selector, stopped = self.observer.selector, self._stopped_early()
+        ended: dict[str, Any] = {"steps_done": self.observer.history[-1].step}
+        if selector is not None and selector.rule.stop:
+            rule = {"stopped": stopped, "patience": selector.rule.patience, "learned_step": selector.state.learned_step}
             ended["early_stopping"] = EarlyStop(**rule)
         return ended
+
+    def _stopped_early(self) -> bool | None:
+        """Whether the rule that selects the checkpoint ended the run before its last step; None if there is no rule."""
+        selector = self.observer.selector
+        is_short = self.observer.history[-1].step < (self.prepared.budget.steps or 0)
+        return None if selector is None else selector.state.stopped and is_short
 
     def save(self) -> None:
         """The model as plain transformers loads it, and every row's logits for later statistics."""

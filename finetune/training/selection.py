@@ -75,7 +75,8 @@ class Selector:
         else:
             state.waited += 1
         # Epochs are counted in whole evaluations; a rounding of 1e-9 must not cost one.
-        state.stopped = state.waited >= self.rule.patience and epoch + 1e-6 >= self.rule.min_epochs
+        may_stop = self.rule.stop and epoch + 1e-6 >= self.rule.min_epochs
+        state.stopped = may_stop and state.waited >= self.rule.patience
         return is_best
 
     def to_dict(self) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def test_rules_may_stand_inside_the_ranges_of_another() -> None:
 
 def test_a_rule_in_words() -> None:
     assert describe_rule(SMOOTHING["smoothing"]) == "0.05 from 2 classes, 0.1 from 3, 0.2 from 20"
+    assert describe_rule({"by_rows": {"from 0": False, "from 600": True}}) == "false from 0 rows, true from 600"
     assert describe_rule(HEAD) == "off from 0 rows, classifier 0.2 from 40, classifier 0.5 from 5000"
 
 

@@ -282,6 +282,22 @@ def test_patience_that_no_run_can_outlast_is_cut_and_said(epochs: int, patience:
     assert (stopping.effect(budget(epochs)) is None) == (rule.patience == patience)
 
 
+@pytest.mark.parametrize("patience", [1, 3, 20])
+def test_without_stop_no_patience_ends_a_run_or_is_warned_about(patience: int) -> None:
+    stopping = EarlyStopping(patience=patience, stop=False)
+    rule = stopping.selection_rule().within(6)
+    seen = feed(Selector(rule, "accuracy", "nll"), [0.5, 0.9, *[0.1] * 4])
+    assert seen == [(True, False), (True, False), *[(False, False)] * 4]
+    assert stopping.problems(budget(6)) == stopping.warnings(budget(6)) == []
+    assert stopping.effect(budget(6)) == "never stops; keeps the best checkpoint"
+
+
+def test_without_stop_min_epochs_is_refused() -> None:
+    (problem,) = EarlyStopping(stop=False, min_epochs=5).problems(budget(10))
+    assert (problem.key, problem.found) == (".min_epochs", 5)
+    assert "with stop=false training never stops early" in problem.why
+
+
 @pytest.mark.parametrize(
     ("patience", "min_epochs", "epochs", "is_refused"),
     [(1, 5, 5, True), (1, 4, 5, False), (1, 3, 5, False), (1, 2, 5, True), (3, 4, 10, True), (3, 5, 10, False)],
@@ -450,6 +466,15 @@ def test_a_run_that_never_stops_still_ships_its_best_epoch(trained: Trained) -> 
     plain_folder, plain = trained()
     assert plain.history == record.history
     assert not torch.equal(weights(folder)["classifier.weight"], weights(plain_folder)["classifier.weight"])
+
+
+def test_without_stop_a_run_ends_at_its_last_epoch_and_keeps_its_best(trained: Trained) -> None:
+    _, record = trained(patience=1, stop=False)
+    assert record.budget.steps_done == 36
+    assert record.budget.early_stopping is None, "nothing could stop it"
+    assert (record.selected.step, record.last.step) == (6, 36)
+    assert record.techniques["early_stopping"].outcome == "the weights of epoch 1 are kept, of 6 epochs"
+    assert "Stopping" not in dict(run_facts(record))
 
 
 def test_a_best_epoch_with_an_undefined_score_ships_too(

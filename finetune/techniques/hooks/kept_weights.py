@@ -12,13 +12,14 @@ class SelectionRule:
     """When to stop and which checkpoint to keep; see the `early_stopping` technique for the meaning.
 
     Patience counts from the first evaluation that beats the same answer for every text beyond chance, whichever
-    technique owns the rule.
+    technique owns the rule. Without `stop` the run goes on to its last epoch.
     """
 
     metric: str
     patience: int
     min_delta: float
     min_epochs: int
+    stop: bool = True
 
     def within(self, epochs: int) -> SelectionRule:
         """The rule in a run of this many epochs: its patience is at most the number of evaluations after the first."""
