@@ -95,5 +95,6 @@ def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
     if len(matches) != 1:
         known = ", ".join(each.key[:8] for each in written[:6])
         found = "several jobs" if matches else "no job"
-        raise OutputError(f"{found} of {path} has the key '{key}'. The keys start with: {known}, …")
+        have = "have" if matches else "has"
+        raise OutputError(f"{found} of {path} {have} the key '{key}'. The keys start with: {known}, …")
     return job_of(matches[0], path), {each.key: each.folder for each in written}
