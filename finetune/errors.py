@@ -195,6 +195,10 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
+class HungUp(KeyboardInterrupt):
+    """SIGHUP: the terminal or the connection is gone. Everything that Ctrl-C saves is saved."""
+
+
 class FinetuneError(Exception):
     """An error that the user can correct.
 

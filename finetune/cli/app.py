@@ -29,7 +29,8 @@ from finetune.cli import (
     work,
 )
 from finetune.cli.help import DATA, EXPERIMENTS, LIBRARY, MODELS, START, WIDEST, Command, Commands, examples
-from finetune.cli.process import handle_signals, prepare_process
+from finetune.cli.output import notice
+from finetune.cli.process import ending, handle_signals, outlive_readers, prepare_process
 
 app = typer.Typer(
     name="finetune",
@@ -89,5 +90,11 @@ def _root(
 
 def main() -> None:
     """Entry point of `finetune` and `python -m finetune`."""
+    outlive_readers()
     handle_signals()
-    app(args=sys.argv[1:], prog_name="finetune")
+    try:
+        app(args=sys.argv[1:], prog_name="finetune")
+    except KeyboardInterrupt as interrupt:  # before its command has begun
+        how, code = ending(interrupt)
+        notice(how)
+        sys.exit(code)

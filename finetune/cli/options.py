@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -15,12 +13,10 @@ from typer.models import ArgumentInfo
 from finetune.cli.completion import complete_preset, complete_recipe, complete_setting
 from finetune.cli.help import OF_DATA, OF_OUTPUT, OF_RECIPE
 from finetune.cli.output import notice
-from finetune.cli.process import Terminated
+from finetune.cli.process import ending
 from finetune.cli.typed import command_with
 from finetune.errors import FinetuneError
 
-INTERRUPTED = 130  # 128 + SIGINT
-TERMINATED = 143  # 128 + SIGTERM
 # Errors of the file system that a user can correct: a full disk or quota, a limit, no permission, a name in the way.
 NOT_OURS = (
     errno.ENOSPC,
@@ -143,10 +139,10 @@ JsonOption = Annotated[
 
 
 def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
-    """Print what the user can correct without a traceback, and exit with its code; 130 after Ctrl-C, 143 after SIGTERM.
+    """Print what the user can correct without a traceback, and exit with its code; after signals see `ending`.
 
     Args:
-        interrupted: What to print after Ctrl-C or SIGTERM about how to continue.
+        interrupted: What to print after Ctrl-C or another signal about how to continue.
     """
 
     def decorate(command: Command) -> Command:
@@ -160,9 +156,6 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
                 if (change := error.completed()) is not None:
                     notice(f"$ {command_with(change)}")
                 raise typer.Exit(error.exit_code) from error
-            except BrokenPipeError:
-                # `finetune ls | head`: the reader has seen enough. Python would complain again while closing stdout.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             except OSError as error:
                 if error.errno not in NOT_OURS:
                     raise
@@ -170,10 +163,10 @@ def reports_errors(interrupted: str = "") -> Callable[[Command], Command]:
                 notice(f"error: {where}{error.strerror}.")
                 raise typer.Exit(FinetuneError.exit_code) from error
             except KeyboardInterrupt as interrupt:
-                is_terminated = isinstance(interrupt, Terminated)
-                for text in filter(None, (interrupted, "terminated" if is_terminated else "interrupted")):
+                how, code = ending(interrupt)
+                for text in filter(None, (interrupted, how)):
                     notice(text)
-                raise typer.Exit(TERMINATED if is_terminated else INTERRUPTED) from None
+                raise typer.Exit(code) from None
 
         return wrapped  # type: ignore[return-value]  # same signature, by functools.wraps
 

@@ -8,17 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, model_validator
+
 from finetune.atomic import write_text
 from finetune.data.loader import Loader
 from finetune.data.rows import Data
-from finetune.errors import Change, OutputError, Problem, RecipeError, first_line
+from finetune.errors import Change, OutputError, Problem, RecipeError
 from finetune.experiments.jobs import KINDS, Job
+from finetune.experiments.kept_models import Keep
 from finetune.experiments.keys import code_digest, run_key
 from finetune.experiments.variants import Variant, for_comparison
 from finetune.models.load import model_fingerprint
 from finetune.recipe import Recipe, resolve
 from finetune.records.checksum import read_checked, with_checksum
 from finetune.records.comparison import ComparisonFolder, FinalName, JobEntry, Kind, Manifest, VariantEntry
+from finetune.records.frozen import Frozen, what_is_wrong
 from finetune.records.store import slug
 from finetune.training.budgets import plan_budget
 from finetune.training.facts import declared_cost
@@ -97,7 +101,40 @@ def make_manifest(
     )
 
 
-def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job], keep: str) -> None:
+class WrittenJob(JobEntry):
+    """A job in jobs.json."""
+
+    recipe: dict[str, Any] = Field(min_length=1)
+
+    def entry(self) -> JobEntry:
+        """The job as in the manifest."""
+        return JobEntry.model_validate(self.model_dump(exclude={"recipe"}))
+
+
+class WrittenJobs(Frozen):
+    """jobs.json: all jobs of an experiment that are known so far.
+
+    Attributes:
+        keep: Which models are kept, as in `run_jobs`.
+        directory: Folder in which the experiment was started; relative paths of recipes start there.
+        jobs: Each with its recipe.
+    """
+
+    keep: Keep = "all"
+    directory: str | None = None
+    jobs: list[WrittenJob]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> WrittenJobs:
+        keys = {job.key for job in self.jobs}
+        if len(keys) < len(self.jobs):
+            raise ValueError("two jobs have the same key")
+        if unknown := {key for job in self.jobs for key in job.inputs} - keys:
+            raise ValueError(f"no job has the key {min(unknown)}, from which another one starts")
+        return self
+
+
+def write_jobs(folder: ComparisonFolder, jobs: Sequence[Job], keep: Keep) -> None:
     """Write every job with its whole recipe to a file, so that `finetune work` and `finetune cell` can run them.
 
     Args:
@@ -115,37 +152,33 @@ def _written(job: Job) -> dict[str, Any]:
     return {**job.entry.model_dump(exclude={"error", "retries"}), "recipe": job.recipe.to_dict()}
 
 
-def read_jobs(folder: ComparisonFolder) -> dict[str, Any]:
-    """The content written by `write_jobs`: "jobs", each with its recipe, "directory" and "keep".
+def read_jobs(folder: ComparisonFolder) -> WrittenJobs:
+    """The content written by `write_jobs`.
 
     Raises:
         OutputError: There is no such file, or it is damaged.
     """
     path = folder.jobs_path
     try:
-        content: dict[str, Any] = read_checked(path.read_text(encoding="utf-8"))
-        if not isinstance(content["jobs"], list):
-            raise TypeError("'jobs' is not a list")
-    except FileNotFoundError as error:
+        return WrittenJobs.model_validate(read_checked(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise OutputError(
             f"{path}: no such file. Name the folder of a comparison, an ablation, a curve or a sweep that was started.",
         ) from error
     except Exception as error:  # whatever JSON of others makes of it
         again = Change(text="Type the experiment's command again: it rewrites the file.")
-        raise OutputError(f"{path}: cannot be read: {first_line(error)}.", again) from error
-    return content
+        raise OutputError(f"{path}: cannot be read: {what_is_wrong(error)}.", again) from error
 
 
-def job_of(written: dict[str, Any], path: Path) -> Job:
+def job_of(written: WrittenJob, path: Path) -> Job:
     """One of those jobs.
 
     Raises:
         RecipeError: This version does not know its kind or recipe.
     """
-    entry = JobEntry.model_validate({key: value for key, value in written.items() if key != "recipe"})
-    if entry.kind not in KINDS:
-        raise RecipeError(f"{path}: a job of kind '{entry.kind}' is unknown to this version of finetune.")
-    return Job(entry, resolve(written["recipe"]).recipe)
+    if written.kind not in KINDS:
+        raise RecipeError(f"{path}: a job of kind '{written.kind}' is unknown to this version of finetune.")
+    return Job(written.entry(), resolve(written.recipe).recipe)
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:

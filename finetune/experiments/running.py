@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from finetune.errors import InUseError, OutputError
+from finetune.errors import Change, InUseError, OutputError
 from finetune.experiments.executors import Executor
 from finetune.experiments.jobs import Event, Job, Task, task_of
 from finetune.experiments.kept_models import Keep, KeptModels, models_read
@@ -79,6 +79,7 @@ def run_jobs(
         The manifest with the errors of failed jobs.
 
     Raises:
+        OutputError: The folder was deleted or renamed meanwhile; no new one is created.
         KeyboardInterrupt: Passed on; complete jobs are kept.
     """
     running = _Running(folder, manifest, jobs, executor.slots, keep, on_change, others, is_helper, further, after)
@@ -179,6 +180,8 @@ class _Running:
     def write_manifest(self) -> None:
         """Write the manifest if this command is in charge of it."""
         if not self._is_helper:
+            if self._written > float("-inf"):
+                self._check_there()
             self._folder.write(self.manifest())
         self._unwritten, self._written = False, time.monotonic()
 
@@ -188,7 +191,12 @@ class _Running:
             self.write_manifest()
 
     def next(self) -> Task | None:
-        """See `TaskSource.next`."""
+        """See `TaskSource.next`.
+
+        Raises:
+            OutputError: The folder is gone.
+        """
+        self._check_there()
         key = self.scheduler.next()
         if key is None:
             self._look_at_busy()
@@ -196,6 +204,18 @@ class _Running:
         while key is None and self.add_more():
             key = self.scheduler.next()
         return None if key is None else task_of(self._states[key].job, self._folder.path, self._folders)
+
+    def _check_there(self) -> None:
+        """A run or a manifest would create the folder again, beside the completed work.
+
+        Raises:
+            OutputError: The folder is gone.
+        """
+        if not self._folder.exists():
+            raise OutputError(
+                f"{self._folder.path} was deleted or renamed while its runs were in progress.",
+                Change(text="Put it back, or name its new place, and type the command again: completed work is kept."),
+            )
 
     def add_more(self) -> bool:
         """Add further jobs; returns whether there were any."""

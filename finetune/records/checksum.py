@@ -14,22 +14,34 @@ def with_checksum(text: str) -> str:
     return f'{text.rstrip()[:-1].rstrip()},\n  "{KEY}": "{_checksum(json.loads(text))}"\n}}\n'
 
 
-def read_checked(text: str) -> Any:
+def read_checked(text: str) -> dict[str, Any]:
     """The content of such a text, without the checksum.
 
     Raises:
-        ValueError: It is not JSON, or the content does not match the checksum.
+        ValueError: It is no JSON object, or the content does not match the checksum.
     """
-    return checked(json.loads(text))
+    return checked(read_object(text))
 
 
-def checked(content: Any) -> Any:
+def read_object(text: str) -> dict[str, Any]:
+    """The content of such a text as it is, for a look at its version.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
+def checked(content: dict[str, Any]) -> dict[str, Any]:
     """The parsed content, without the checksum. Texts of older versions have no checksum.
 
     Raises:
         ValueError: The content does not match the checksum.
     """
-    if isinstance(content, dict) and KEY in content and content.pop(KEY) != _checksum(content):
+    if KEY in content and content.pop(KEY) != _checksum(content):
         raise ValueError(f"the content does not match its checksum: damaged, or edited (then remove its entry '{KEY}')")
     return content
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from finetune.atomic import write_text
-from finetune.errors import OutputError, first_line
-from finetune.records.checksum import checked, with_checksum
-from finetune.records.frozen import Frozen
+from finetune.errors import OutputError
+from finetune.records.checksum import checked, read_object, with_checksum
+from finetune.records.frozen import Frozen, what_is_wrong
 from finetune.records.store import RunFolder, lock_folder
 
 MANIFEST_VERSION = 1
@@ -22,6 +21,16 @@ Kind = Literal["compare", "ablate", "curve", "sweep", "tune"]
 FinalName = Literal["best", "refit", "soup", "distil", "auto"]
 LEAST_VALIDATION = 0.1  # as a fraction of the training rows: below it, a refit on both brings little
 FEWEST_MEMBERS = 2  # runs that a soup or a student is made from
+
+
+def _inside(folder: str) -> str:
+    path = PureWindowsPath(folder)  # which knows the separators of all systems
+    if path.anchor or ".." in path.parts or not path.parts:
+        raise ValueError(f"'{folder}' is not a folder inside that of the experiment")
+    return folder
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class VariantEntry(Frozen):
@@ -49,7 +58,7 @@ class JobEntry(Frozen):
     key: str = Field(
         description="sha256 over recipe, preset, seed, data, model and algorithm, which determine its numbers."
     )
-    folder: str = Field(description="Relative to the folder of the comparison.")
+    folder: Inside = Field(description="Relative to the folder of the comparison, and inside it.")
     inputs: list[str] = Field([], description="Keys of the jobs that must finish first.")
     options: dict[str, Any] = Field({}, description="Options of this kind of job, such as the steps of a refit.")
     code: str | None = Field(None, description="sha256 of the code when the job was started.")
@@ -85,11 +94,13 @@ class Manifest(Frozen):
     looks: list[SeedLook] = Field([], description="The looks of the rule that adds seeds.")
     cells: list[JobEntry] = Field(description="Jobs of kind train: variants × seeds × folds.")
     jobs: list[JobEntry] = Field([], description="Further jobs, which start from the runs.")
-    refit: str | None = Field(None, description="Folder of the refit, in manifests without jobs.")
+    refit: Inside | None = Field(None, description="Folder of the refit, in manifests without jobs.")
     final: FinalName | None = Field(
         None, description="The final model of the comparison; None in older manifests: a refit if there is one."
     )
-    shipped: str | None = Field(None, description="Folder of the run whose model is in model/, relative to this one.")
+    shipped: Inside | None = Field(
+        None, description="Folder of the run whose model is in model/, relative to this one."
+    )
 
     def with_jobs(self, entries: Sequence[JobEntry]) -> Manifest:
         """The manifest with further jobs at the end; they replace those with the same keys, and keep their retries."""
@@ -171,7 +182,7 @@ class ComparisonFolder:
         """
         path = self.manifest_path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_object(path.read_text(encoding="utf-8"))
             version = content.get("manifest_version")
             if version != MANIFEST_VERSION:
                 raise OutputError(f"{path}: manifest version {version}; this program reads {MANIFEST_VERSION}.")
@@ -180,7 +191,7 @@ class ComparisonFolder:
             raise
         except Exception as error:  # whatever JSON of others makes of it
             raise OutputError(
-                f"{path}: is not a readable manifest: {first_line(error)}. Delete it and run the "
+                f"{path}: is not a readable manifest: {what_is_wrong(error)}. Delete it and run the "
                 "command again: finished runs are kept."
             ) from error
 

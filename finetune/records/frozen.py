@@ -1,7 +1,19 @@
-"""The base class of all records."""
+"""The base class of all records, and the reason why a file does not hold one."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finetune.errors import first_line
 
 
 class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def what_is_wrong(error: Exception) -> str:
+    """One line without its full stop; of values that do not fit, the first with its place in the file."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message

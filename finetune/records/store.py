@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from finetune.atomic import is_leftover, write_text
-from finetune.errors import Change, InUseError, OutputError, VersionError, first_line
-from finetune.records.checksum import checked, with_checksum
+from finetune.errors import Change, InUseError, OutputError, VersionError
+from finetune.records.checksum import checked, read_object, with_checksum
+from finetune.records.frozen import what_is_wrong
 from finetune.records.schema import SCHEMA_VERSION, FinishedRecord, RunRecord
 
 RECORD = "run.json"
@@ -199,7 +199,7 @@ def read_record(path: Path) -> RunRecord:
         VersionError: It is of a version that this program does not read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path.read_text(encoding="utf-8"))
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise VersionError(
@@ -212,4 +212,4 @@ def read_record(path: Path) -> RunRecord:
     except VersionError:
         raise
     except Exception as error:  # whatever JSON of others makes of it
-        raise OutputError(f"{path}: is not a readable run record: {first_line(error)}") from error
+        raise OutputError(f"{path}: is not a readable run record: {what_is_wrong(error)}") from error

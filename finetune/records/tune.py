@@ -6,17 +6,16 @@ rows.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from finetune.atomic import write_text
-from finetune.errors import Change, OutputError, first_line
-from finetune.records.checksum import checked, with_checksum
+from finetune.errors import Change, OutputError
+from finetune.records.checksum import checked, read_object, with_checksum
 from finetune.records.frame import ReportFrame
-from finetune.records.frozen import Frozen
+from finetune.records.frozen import Frozen, what_is_wrong
 from finetune.records.report import Difference, Summary
 
 TUNE_VERSION = 1
@@ -136,7 +135,7 @@ def read_trials(folder: Path) -> Trials | None:
         return None
     elsewhere = Change(text="Choose another folder, or delete the file: finished runs are kept.")
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path.read_text(encoding="utf-8"))
         version = content.get("tune_version")
         if version != TUNE_VERSION:
             why = f"{path}: version {version} of the list of trials; this program reads {TUNE_VERSION}."
@@ -145,7 +144,7 @@ def read_trials(folder: Path) -> Trials | None:
     except OutputError:
         raise
     except Exception as error:  # whatever JSON of others makes of it
-        raise OutputError(f"{path}: is not a readable list of trials: {first_line(error)}.", elsewhere) from error
+        raise OutputError(f"{path}: is not a readable list of trials: {what_is_wrong(error)}.", elsewhere) from error
 
 
 def write_trials(folder: Path, trials: Trials) -> None:
@@ -166,4 +165,4 @@ def read_report(folder: Path) -> TuneReport:
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file: the tune has not ended.", again) from error
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {first_line(error)}.", again) from error
+        raise OutputError(f"{path}: cannot be read: {what_is_wrong(error)}.", again) from error

@@ -125,9 +125,9 @@ def _run_seed(
         tracking = open_tracking(prepared, seed, folder.path, group, stopwatch, is_main())
         run = Run(prepared, seed, folder, loaded, [*callbacks, tracking], stopwatch, record)
     record.write(warnings=[*warning_texts(prepared), *logged])
-    if is_main() and prepared.keeps_split:
-        write_split(prepared.data, folder.split)
     with _failure_recorded(record, prepared, folder, run.complete_checkpoint), tracking:
+        if is_main() and prepared.keeps_split:
+            write_split(prepared.data, folder.split)
         # One process looks, and tidies up; the others must not do the same at the same time.
         run.train(agree(newest_checkpoint(folder.checkpoints) if resume and is_main() else None))
         with stopwatch.phase(MEASUREMENT):

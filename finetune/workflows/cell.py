@@ -90,10 +90,11 @@ def _find(experiment: ComparisonFolder, key: str) -> tuple[Job, dict[str, str]]:
     Raises:
         OutputError: There is no such job, or several.
     """
-    path, content = experiment.jobs_path, read_jobs(experiment)["jobs"]
-    matches = [each for each in content if each["key"].startswith(key) or Path(each["folder"]).name == key]
+    path, written = experiment.jobs_path, read_jobs(experiment).jobs
+    matches = [each for each in written if each.key.startswith(key) or Path(each.folder).name == key]
     if len(matches) != 1:
-        known = ", ".join(each["key"][:8] for each in content[:6])
+        known = ", ".join(each.key[:8] for each in written[:6])
         found = "several jobs" if matches else "no job"
-        raise OutputError(f"{found} of {path} has the key '{key}'. The keys start with: {known}, …")
-    return job_of(matches[0], path), {each["key"]: each["folder"] for each in content}
+        have = "have" if matches else "has"
+        raise OutputError(f"{found} of {path} {have} the key '{key}'. The keys start with: {known}, …")
+    return job_of(matches[0], path), {each.key: each.folder for each in written}

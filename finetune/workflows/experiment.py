@@ -208,7 +208,8 @@ def carry_out(experiment: Experiment, keep: Keep, listener: Listener) -> Manifes
     try:
         return run_all(experiment, manifest, experiment.runs, keep, listener, later, rounds, after)
     finally:
-        if rounds is not None:  # after an interruption, too: a report of what is there names the decisions so far
+        # After an interruption, too: a report of what is there names the decisions so far.
+        if rounds is not None and experiment.folder.exists():
             experiment.folder.write(rounds.noted(experiment.folder.read()))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from finetune import own_code
 from finetune.data.loader import Loader
-from finetune.errors import RunFailed
+from finetune.errors import Change, OutputError, RunFailed
 from finetune.experiments.executors import DEFAULT as LOCAL
 from finetune.experiments.executors import choose_executor
 from finetune.experiments.finals import reads_models
 from finetune.experiments.jobs import Job
-from finetune.experiments.kept_models import KEEP, Keep
+from finetune.experiments.kept_models import Keep
 from finetune.experiments.nesting import refuse_nested
 from finetune.experiments.planning import job_of, read_jobs
 from finetune.experiments.running import run_jobs
@@ -119,9 +119,11 @@ def _written(experiment: ComparisonFolder, technique: Any) -> tuple[list[Job], K
     for each in as_list(technique):
         use_technique(each)
     written = read_jobs(experiment)
-    planned = [job_of(each, experiment.jobs_path) for each in written["jobs"]]
-    keep: Keep = written["keep"] if written.get("keep") in KEEP else "all"
-    return [job for job in planned if job.entry.kind == "train"], keep
+    planned = [job_of(each, experiment.jobs_path) for each in written.jobs]
+    runs = [job for job in planned if job.entry.kind == "train"]
+    if not runs:
+        raise OutputError(f"{experiment.jobs_path}: lists no run.", Change(text="Type the experiment's command again."))
+    return runs, written.keep
 
 
 def _result(experiment: ComparisonFolder, runs: Sequence[Job], started: set[str], ended: Manifest) -> WorkResult:

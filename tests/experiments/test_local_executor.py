@@ -282,6 +282,8 @@ def test_the_inline_executor_runs_one_task_at_a_time() -> None:
         ("no.such.module:Class", "cannot be loaded: ModuleNotFoundError"),
         ("tests.experiments.inline:Missing", "cannot be loaded: AttributeError"),
         ("pathlib:Path", "has no method 'run'"),
+        (":Class", "cannot be loaded: ValueError: Empty module name"),
+        ("../cluster:Class", "cannot be loaded: TypeError"),
     ],
 )
 def test_what_is_no_executor_is_refused_with_the_reason(name: str, told: str) -> None:

@@ -205,12 +205,14 @@ def test_no_checkpoint_means_starting_over(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
-@pytest.mark.parametrize(("signals", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGTERM SIGTERM", 143)])
-def test_ctrl_c_and_sigterm_save_the_state_and_say_how_to_go_on(
+@pytest.mark.parametrize(
+    ("signals", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGTERM SIGTERM", 143), ("SIGHUP SIGTERM", 129)]
+)
+def test_ctrl_c_sigterm_and_sighup_save_the_state_and_say_how_to_go_on(
     write_recipe: Write, tmp_path: Path, signals: str, code: int
 ) -> None:
     """Real signals, sent by the program to itself as soon as its first evaluation is recorded. SLURM and Kubernetes end
-    jobs by SIGTERM, and launchers hand it on once more."""
+    jobs by SIGTERM, and launchers hand it on once more; a terminal that is closed sends SIGHUP."""
     recipe = write_recipe()
     script = tmp_path / "interrupting.py"
     script.write_text(

@@ -330,11 +330,14 @@ def test_one_job_of_a_comparison_runs_alone_and_is_then_finished(recipe: Path, t
     assert not any("started" in told for told in again.told)
 
 
+JOB = {"variant": "none", "seed": 0, "fold": None, "key": "a", "folder": "cells/a", "recipe": {"seed": 0}}
+
+
 @pytest.mark.parametrize(("key", "told"), [("zz", "no job of"), ("", "several jobs of")])
 def test_a_key_that_names_no_job_or_several_is_refused(recipe: Path, key: str, told: str) -> None:
     Path("made").mkdir()
     Path("made/jobs.json").write_text(
-        json.dumps({"jobs": [{"key": f"{number:08}", "folder": f"cells/{number}"} for number in range(2)]}),
+        json.dumps({"jobs": [{**JOB, "key": f"{number:08}", "folder": f"cells/{number}"} for number in range(2)]}),
         encoding="utf-8",
     )
     with pytest.raises(OutputError, match=told):

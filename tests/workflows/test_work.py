@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,10 +14,12 @@ import pytest
 import finetune
 from finetune.errors import InUseError, OutputError
 from finetune.experiments import running
+from finetune.listener import Listener
 from finetune.records.comparison import ComparisonFolder
 from finetune.records.store import RunFolder
 from finetune.workflows.work import WorkResult
 from tests.cli.invoking import invoke
+from tests.raising import refuses
 
 Write = Callable[..., Path]
 PLAN = ("comparison.json", "jobs.json", "texts.json")
@@ -121,3 +124,79 @@ def test_a_cell_that_another_process_is_at_is_refused(started: Path, whole: Path
 def test_a_folder_without_a_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"jobs\.json: no such file"):
         work(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"jobs": []}, "lists no run"),
+        ({"jobs": [1]}, r"cannot be read: jobs\.0: input should be a valid dictionary"),
+        ({"jobs": [{}]}, r"cannot be read: jobs\.0\.variant: field required"),
+        ({"keep": "most"}, "cannot be read: keep: input should be 'all', 'best' or 'none'"),
+        ({"seed": "x"}, r"cannot be read: jobs\.0\.seed: input should be a valid integer"),
+        ({"recipe": None}, r"cannot be read: jobs\.0\.recipe: input should be a valid dictionary"),
+        ({"recipe": {}}, r"cannot be read: jobs\.0\.recipe: dictionary should have at least 1 item"),
+        ({"inputs": ["b"]}, "cannot be read: no job has the key b"),
+        ({"key": "same"}, "cannot be read: two jobs have the same key"),
+        ({"folder": "../elsewhere"}, r"'\.\./elsewhere' is not a folder inside that of the experiment"),
+        ({"folder": "cells/../../elsewhere"}, "is not a folder inside"),
+        ({"folder": "/tmp/elsewhere"}, "is not a folder inside"),
+        ({"folder": "C:\\elsewhere"}, "is not a folder inside"),
+        ({"folder": "."}, "is not a folder inside"),
+        ([], "cannot be read: it holds no JSON object"),
+    ],
+)
+def test_jobs_of_others_that_do_not_fit_are_refused_before_anything_runs(
+    started: Path, change: dict[str, Any] | list[Any], told: str
+) -> None:
+    content = json.loads((started / "jobs.json").read_text(encoding="utf-8"))
+    del content["checksum"]
+    if isinstance(change, dict):
+        content.update({key: value for key, value in change.items() if key in content})
+        for job in content["jobs"] if change.keys().isdisjoint(content) else ():
+            job.update(change)
+    (started / "jobs.json").write_text(json.dumps(content if isinstance(change, dict) else change), encoding="utf-8")
+    before = sorted(started.parent.rglob("*"))
+    with refuses(OutputError, rf"jobs\.json: .*{told}"):
+        work(started)
+    assert sorted(started.parent.rglob("*")) == before
+
+
+def test_a_manifest_names_no_folder_outside(started: Path) -> None:
+    """The models of its runs are removed, and records read, where it says."""
+    path = started / "comparison.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["checksum"]
+    content["cells"][1]["folder"] = "../elsewhere"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with refuses(OutputError, r"not a readable manifest: cells\.1\.folder: '\.\./elsewhere' is not a folder inside"):
+        ComparisonFolder(started).read()
+
+
+class MovesFolder(Listener):
+    """Renames the folder of an experiment as soon as one of its runs has finished."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def job_changed(self, progress: Any, job: Any, measure: Any) -> None:
+        if job.status == "finished" and self._folder.exists():
+            self._folder.rename(self._folder.with_name("moved"))
+
+
+@pytest.mark.parametrize("command", ["work", "compare"])
+def test_a_folder_that_is_renamed_meanwhile_is_said_and_not_made_again(
+    command: str, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("cells"))
+    with refuses(OutputError, "folder was deleted or renamed while its runs were in progress"):
+        if command == "work":
+            finetune.work(folder, executor="inline", listener=MovesFolder(folder))
+        else:
+            recipe = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))["jobs"][0]["recipe"]
+            asked: dict[str, Any] = {"presets": ["none", "light"], "seeds": 1, "output": folder, "executor": "inline"}
+            finetune.compare(recipe, **asked, listener=MovesFolder(folder))
+    assert not folder.exists()
+    records = [RunFolder(path).read() for path in (tmp_path / "moved" / "cells").iterdir()]
+    assert [record.status for record in records if record is not None] == ["finished"]

@@ -102,13 +102,13 @@ def _load(name: str, reference: str) -> Any:
     if not colon:
         raise RecipeError(
             f"is not an executor.{suggest(name, EXECUTORS)}",
-            Change(text="name one of your own as module:Class."),
+            Change(text="Name one of your own as module:Class."),
             argument="executor",
             found=name,
         )
     try:
         loaded = getattr(importlib.import_module(module), title)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module of others raises, and names that are none
         raise RecipeError(
             f"cannot be loaded: {type(error).__name__}: {error}.", argument="executor", found=name
         ) from error

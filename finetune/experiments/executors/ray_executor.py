@@ -27,6 +27,7 @@ from finetune.experiments.jobs import Event, Task
 from finetune.techniques import carry_techniques
 
 STARTING = 180.0  # seconds in which one slot must have started: else others have the whole cluster, and keep it
+ANSWERING = 180.0  # seconds in which each node must have looked at the folders; it starts a process for that
 STOPPING = 10.0  # seconds that idle workers get to end
 CARRIED = ("FINETUNE_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")  # environment variables, but for secrets
 
@@ -268,7 +269,7 @@ def _check_nodes(ray: Any, setup: Setup) -> None:
     problems = []
     for call in calls:
         try:
-            problems.append(ray.get(call, timeout=STARTING))
+            problems.append(ray.get(call, timeout=ANSWERING))
         except ray.exceptions.GetTimeoutError:
             problems.append("a node did not answer")
         except ray.exceptions.RayTaskError as error:  # most likely finetune is not installed there

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune import own_code
-from finetune.errors import Change, RecipeError, first_line
+from finetune.errors import Change, HungUp, RecipeError, first_line
 from finetune.experiments.executors import TaskSource
 from finetune.experiments.executors.local import ENDED
 from finetune.experiments.executors.losses import Losses
@@ -85,6 +85,8 @@ class SlurmExecutor:
                             running.remove(job)
                         on_event(event)
                 time.sleep(LOOKING)
+        except HungUp:
+            raise  # the login node is out of reach: jobs continue, and the repeated command waits for them
         except KeyboardInterrupt:
             self._cancel(running)
             raise
