@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -14,6 +15,7 @@ from finetune.recipe import DataSection
 SEP = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 MARKS = ("#", "//", "%")  # of comments
 MOST_LINES = 1000
+MOST_ABOVE = 30  # lines of titles above a header
 CELL_ENDS = re.compile(f"[{DELIMITERS}]")
 ROLE_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES, *PAIR_NAMES})
 
@@ -63,6 +65,19 @@ def find_preface(file: TextFile, section: DataSection) -> Preface:
     blank = sum(not line.strip("\r\n") for line in above)
     sep = None if found is None else found[1]
     return Preface(start + len(above), blank, len(above) - blank, sep, mark)
+
+
+def names_both(cells: Iterable[str]) -> bool:
+    """Whether the cells of a row include a usual name for the text and one for the label."""
+    names = {cell.strip(" \"'\r\n\ufeff").lower() for cell in cells}
+    return bool(names & {*TEXT_NAMES}) and bool(names & {*LABEL_NAMES})
+
+
+def late_header(file: TextFile) -> int | None:
+    """Line of the header, if it is not the first but one of the next lines, as below titles and descriptions."""
+    lines = islice(file.lines(newline=""), MOST_ABOVE)
+    found = next((n for n, line in enumerate(lines, start=1) if names_both(CELL_ENDS.split(line))), 1)
+    return found if found > 1 else None
 
 
 def _is_of_table(line: str, following: str, section: DataSection) -> bool:

@@ -60,7 +60,17 @@ def _annotators(table: Table) -> list[str]:
 
 
 def _is_by_annotator(table: Table, section: DataSection) -> bool:
-    return not _has_label(table, section) and len(_annotators(table)) > 1
+    annotators = _annotators(table)
+    return not _has_label(table, section) and len(annotators) > 1 and _share_labels(table, annotators)
+
+
+def _share_labels(table: Table, annotators: list[str]) -> bool:
+    """Whether each column holds a label that is in another one too: columns of different labels are no votes."""
+    labels = [{str(_plain(cell)) for cell in first_cells(table, name)} for name in annotators]
+    return all(
+        not own or any(own & other for number, other in enumerate(labels) if number != place)
+        for place, own in enumerate(labels)
+    )
 
 
 def _read_annotators(table: Table, section: DataSection) -> Table:
