@@ -28,9 +28,8 @@ from finetune.data.header import (
     refuse_late_header,
 )
 from finetune.data.preface import Preface, find_preface
-from finetune.data.ragged import ragged, refuse_spaced_quotes
+from finetune.data.ragged import ragged, refuse_one_column, refuse_spaced_quotes
 from finetune.data.readings import (
-    DELIMITERS,
     SAMPLED,
     Fit,
     are_apart,
@@ -235,8 +234,9 @@ def _doubt(reading: _Reading) -> None:
 
 def _start(reading: _Reading, line: int, last: int, first: list[str], below: list[list[str]]) -> bool:
     """Find the header; whether the first row is it."""
-    _refuse_one_column(reading, first)
     file, section = reading.file, reading.section
+    if len(first) == 1 and section.delimiter is None:
+        refuse_one_column(file.path, reading.dialect.delimiter, first[0])
     named, note = completed(first, below, are_apart(file, last, reading.dialect))
     as_wide = [row for row in below if len(row) == len(named)]
     reading.header = find_header(file.path, section, reading.preface, line, named, as_wide)
@@ -309,18 +309,6 @@ def _check_delimiter(section: DataSection, way: Dialect) -> None:
             Change(settings={"data.delimiter": "X"}),
             key="data.delimiter",
             found=section.delimiter,
-        )
-
-
-def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
-    """A header that is one cell, and would be several by another delimiter."""
-    delimiter = reading.dialect.delimiter
-    other = max((mark for mark in DELIMITERS if mark != delimiter), key=header[0].count)
-    if len(header) == 1 and other in header[0] and reading.section.delimiter is None:
-        raise DataError(
-            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like "
-            f"{shown_mark(other)}, but then not all rows have as many cells as the header.",
-            Change(settings={"data.delimiter": other}),
         )
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from finetune.data.dialect import Dialect
-from finetune.data.preface import MARKS
+from finetune.data.preface import MARKS, names_both
 from finetune.data.readings import DELIMITERS, described, shown_mark
 from finetune.errors import Change, DataError, Problem
 
@@ -63,6 +63,32 @@ def ragged(path: Path, dialect: Dialect, names: list[str], line: int, cells: lis
     if len(cells) > len(names):
         return Problem(f"{why} {described(dialect).capitalize()}.")
     return Problem(why)
+
+
+def refuse_one_column(path: Path, delimiter: str, header: str) -> None:
+    """Raises:
+    DataError: A header that is one cell would be several by another delimiter.
+    """
+    other = max((mark for mark in DELIMITERS if mark != delimiter), key=header.count)
+    if other in header:
+        raise DataError(
+            f"{path}: the header is one column, {header!r}. The delimiter looks like {shown_mark(other)}, but then not "
+            "all rows have as many cells as the header.",
+            Change(settings={"data.delimiter": other}),
+        )
+    unusual = next((mark for mark in header if not mark.isalnum() and names_both(header.split(mark))), None)
+    if unusual is None:
+        return
+    if "  " in header:
+        code = "import sys, pandas; pandas.read_fwf(sys.argv[1], dtype=str).to_csv(sys.argv[2], index=False)"
+        made = shlex.quote(f"{path.stem}-mended.csv")
+        command = f"python -c {shlex.quote(code)} {shlex.quote(str(path))} {made}"
+        raise DataError(f"{path}: spaces fill up the columns {', '.join(header.split())}.", Change(command=command))
+    typed = unusual if unusual.isprintable() else f'"\\x{ord(unusual):02x}"'
+    raise DataError(
+        f"{path}: the header is one column, {header!r}. The delimiter looks like {unusual!r}.",
+        Change(settings={"data.delimiter": typed}),
+    )
 
 
 def refuse_spaced_quotes(path: Path, dialect: Dialect, columns: Mapping[str, Sequence[str]]) -> None:

@@ -534,3 +534,15 @@ def test_files_of_a_folder_that_are_not_used_are_noted(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("about", encoding="utf-8")
     notes = only(tmp_path).notes
     assert notes == [f"{tmp_path}: files that are not used: sample_submission.csv"]
+
+
+def test_a_first_row_of_a_sheet_that_is_data_and_rows_apart(tmp_path: Path) -> None:
+    rows = sheet(20)
+    with refuses(DataError, "the first row looks like data.*its 'pos' is also in 9 rows below it"):
+        load_data(DataSection(source=str(write_book(tmp_path / "d.xlsx", Data=rows[1:]))))
+    apart = [*rows, [], ["label", "count"], ["pos", 10]]
+    [warning] = only(write_book(tmp_path / "e.xlsx", Data=apart)).warnings
+    assert "rows 23 to 24 of the sheet are below an empty row" in warning
+    nameless = [["text", None], *rows[1:]]
+    data = load_data(DataSection(source=str(write_book(tmp_path / "f.xlsx", Data=nameless))))
+    assert data.columns == {"text": "text", "label": "column 2"}
