@@ -14,6 +14,11 @@ from finetune.data.readings import DELIMITERS, described, shown_mark
 from finetune.errors import Change, DataError, Problem
 
 SAMPLED = 50  # rows that show how the cells of a column are enclosed
+FIXED_WIDTH = (  # columns start where their names do
+    'import re, sys, pandas; head = open(sys.argv[1], encoding="utf-8-sig").readline(); '
+    'at = [name.start() for name in re.finditer(r"\\S+", head)] + [None]; '
+    "pandas.read_fwf(sys.argv[1], colspecs=list(zip(at, at[1:])), dtype=str).to_csv(sys.argv[2], index=False)"
+)
 CURLY = ("\u201c", "\u201d", "\u201e")  # quotes as word processors write them
 
 
@@ -80,9 +85,8 @@ def refuse_one_column(path: Path, delimiter: str, header: str) -> None:
     if unusual is None:
         return
     if "  " in header:
-        code = "import sys, pandas; pandas.read_fwf(sys.argv[1], dtype=str).to_csv(sys.argv[2], index=False)"
         made = shlex.quote(f"{path.stem}-mended.csv")
-        command = f"python -c {shlex.quote(code)} {shlex.quote(str(path))} {made}"
+        command = f"python -c {shlex.quote(FIXED_WIDTH)} {shlex.quote(str(path))} {made}"
         raise DataError(f"{path}: spaces fill up the columns {', '.join(header.split())}.", Change(command=command))
     typed = unusual if unusual.isprintable() else f'"\\x{ord(unusual):02x}"'
     raise DataError(

@@ -181,7 +181,7 @@ def _extra_file(section: DataSection, split: str) -> Path:
     return path
 
 
-def _files_of(source: Path | HubName, section: DataSection, labelled: bool) -> dict[str, list[Path]]:
+def _files_of(source: Path | HubName, section: DataSection, labelled: bool = True) -> dict[str, list[Path]]:
     """Split -> files; "all" for a single file and for a folder that one reader reads as a whole."""
     if isinstance(source, HubName):
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,34 @@ from finetune.errors import Change, DataError
 FIRST = 16  # bytes of a file that show whether it is a list
 SAMPLED = 200  # rows in which the lists of two columns are compared
 GUESSES = frozenset({"prediction", "predictions", "predicted", "suggestion", "suggestions"})  # objects of a model
-PLACES = ("start", "end", "offset", "begin", "start_offset", "end_offset", "start_char", "startOffset", "from")
+PLACES = ("start", "end", "offset", "begin", "start_offset", "end_offset", "start_char", "startOffset")
 PER_PART = (
     'import json, sys; file = open(sys.argv[1], encoding="utf-8"); rows = {rows}; '
     'print("\\n".join(json.dumps(part) for row in rows for part in row{path}))'
 )
 
 
-def why_no_label(name: str, columns: Collection[str]) -> str:
+def why_no_label(name: str, columns: Mapping[str, Sequence[Any]]) -> str:
     """Why the path of a part of an object is no label of the text, such as `spans.label` beside `spans.start`; empty
     where nothing says so."""
     parent = name.rpartition(".")[0]
     if not parent:
         return ""
-    place = next((f"{parent}.{key}" for key in PLACES if f"{parent}.{key}" in columns), None)
+    places = (f"{parent}.{key}" for key in PLACES if f"{parent}.{key}" in columns)
+    place = next((place for place in places if _holds_numbers(columns[place])), None)
     if place is not None:
         return f"'{name}' is of a part of the text, as '{place}' says"
     return f"'{name}' is a guess of a model" if parent.rpartition(".")[2].lower() in GUESSES else ""
+
+
+def _holds_numbers(column: Sequence[Any]) -> bool:
+    """Whether the first filled cell is a whole number, or a list of such."""
+    try:
+        cell = next((cell for cell in column if cell is not None and cell != []), None)
+    except UnusableColumn:
+        return False
+    parts = cell if isinstance(cell, list) else [cell]
+    return all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
 
 
 def refuse_parts(table: Table, text: str, label: str | list[str]) -> None:

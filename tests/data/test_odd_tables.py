@@ -249,11 +249,9 @@ def test_a_second_line_of_the_header_and_a_total_are_warnings(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "kind", "written"),
-    [("d.csv", "jsonl", "jsonl"), ("d.txt", "jsonl", "jsonl"), ("d.csv", "json", "json")]
-    + [
-        ("d.jsonl", "csv", "csv"),
-        ("d.json", "csv", "csv"),
-        ("d.jsonl", "json", "commas"),
+    [
+        *[("d.csv", "jsonl", "jsonl"), ("d.txt", "jsonl", "jsonl"), ("d.csv", "json", "json")],
+        *[("d.jsonl", "csv", "csv"), ("d.json", "csv", "csv"), ("d.jsonl", "json", "commas")],
         ("d.jsonl", "json", "pairs"),
     ],
 )
