@@ -33,10 +33,12 @@ def end_row_warnings(origin: str, rows: Rows, task: Task) -> list[str]:
             f"{origin}: row {rows.ids[last]}, the last, is {_shown(rows, last)}: a sum of the others, and no text? "
             "Then delete it from the file"
         )
-    counts = Counter(name for label in rows.labels for name in names_of(label)) if task != "regression" else {}
-    first = names_of(rows.labels[0]) if counts else []
-    is_alone = len(first) == 1 and counts[first[0]] == 1 and rows.ids[0] == "1"
-    if is_alone and sum(count == 1 for count in counts.values()) <= MOST_SINGLE:
+    label = rows.labels[0]
+    first = names_of(label)
+    if task == "regression" or len(first) != 1 or rows.ids[0] != "1" or rows.labels.count(label) > 1:
+        return warnings
+    counts = Counter(name for label in rows.labels for name in names_of(label))
+    if counts[first[0]] == 1 and sum(count == 1 for count in counts.values()) <= MOST_SINGLE:
         leave_out = drop_change(first).for_command_line()
         warnings.append(
             f"{origin}: row 1 is the only one with its label: {_shown(rows, 0)}. If it describes the columns, leave it "
