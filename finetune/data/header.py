@@ -103,7 +103,9 @@ def refuse_late_header(file: TextFile, section: DataSection, last: int, first: l
         last: Last line of the first row.
         first: Its cells.
     """
-    line = None if names_columns(first, section) or section.header != "auto" else late_header(file)
+    if len(first) < 2 or names_columns(first, section) or section.header != "auto":
+        return
+    line = late_header(file)
     if line is not None and line > last:
         named = next(lines_from(file, line - 1)).strip()
         raise DataError(
