@@ -66,7 +66,7 @@ def read_flat_folder(folder: Path, section: DataSection) -> Table:
     files = _files(folder)
     texts, warnings = _decode(files, str(folder), section)
     note = f"{folder}: read as one file per text: {len(files)} rows; none left out"
-    columns = {"text": packed(texts), "file": packed([file.name for file in files])}
+    columns: dict[str, Sequence[Any]] = {"text": packed(texts), "file": packed([file.name for file in files])}
     return Table(str(folder), columns, notes=[note], warnings=warnings, roles={"text": "text"})
 
 
