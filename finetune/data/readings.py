@@ -84,14 +84,14 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, st
             result.misfits += count
             if last > first:
                 result.disputed.append((first, last))
-        elif not result.width:
-            result.width = len(cells)
-        elif len(cells) != result.width:
+        elif result.width not in (0, len(cells)):
             result.misfits += count
             result.wider += count if len(cells) == result.width + 1 else 0
-        elif last > first and is_disputed(lines, dialect, result.width):
-            result.doubtful += count
-            result.disputed.append((first, last))
+        else:
+            result.width = len(cells)
+            if last > first and is_disputed(lines, dialect, result.width):
+                result.doubtful += count
+                result.disputed.append((first, last))
         taken += 1
         if taken == rows or (strict and result.misfits > result.wider):
             break

@@ -189,6 +189,12 @@ def test_a_point_that_may_set_thousands_apart_is_a_warning(tmp_path: Path) -> No
 # --- CSV --------------------------------------------------------------------------------------------------------
 
 
+def test_quotes_of_the_first_row_of_a_file_without_a_header_join_no_rows(tmp_path: Path) -> None:
+    rows = [(f'"{ROWS[0][0]}', LABELS[0]), *ROWS[1:3], (f'{ROWS[3][0]}"', LABELS[3]), *ROWS[4:]]
+    path = write(tmp_path / "d.tsv", "".join(f"{text}\t{label}\n" for text, label in rows))
+    assert read(path, columns=["text", "label"]) == dict(rows)
+
+
 def test_quotes_behind_a_space_are_no_part_of_a_class(tmp_path: Path) -> None:
     path = write(tmp_path / "my d.csv", "text, label\n" + "".join(f'{text}, "{label}"\n' for text, label in ROWS))
     run(advised(path), tmp_path)
