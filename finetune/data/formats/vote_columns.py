@@ -22,6 +22,7 @@ MOST_CLASSES = 50
 ANNOTATOR = re.compile(
     r"(annotator|annotation|rater|coder|judge|worker|label(l?er)?)[ _-]?([0-9]+|[a-z])", re.IGNORECASE
 )
+LABELLED = re.compile(r" *label[ _-]?([0-9]+|[a-z]) *", re.IGNORECASE)  # may be labels of different kinds, too
 LABEL = "majority"  # the column that is made
 
 
@@ -61,7 +62,8 @@ def _annotators(table: Table) -> list[str]:
 
 def _is_by_annotator(table: Table, section: DataSection) -> bool:
     annotators = _annotators(table)
-    return not _has_label(table, section) and len(annotators) > 1 and _share_labels(table, annotators)
+    several = not _has_label(table, section) and len(annotators) > 1
+    return several and (not all(map(LABELLED.fullmatch, annotators)) or _share_labels(table, annotators))
 
 
 def _share_labels(table: Table, annotators: list[str]) -> bool:
