@@ -12,6 +12,7 @@ from finetune.data.dataset_sets import KNOWN_SPLITS, SPLIT_NAMES
 from finetune.data.flags import FLAGS, are_flags
 from finetune.data.label_cells import is_blank
 from finetune.data.table import Table
+from finetune.data.text_parts import why_no_label
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
@@ -88,7 +89,7 @@ def likely_columns(
 
     For labels, columns with a typical name come first, then those with more than two values, then the last in the file.
     """
-    free = [name for name in table.columns if name not in set(taken)]
+    free = [name for name in table.columns if name not in set(taken) and not why_no_label(name, table.columns)]
     found: dict[str, Likely] = {}
     for role in roles:
         ranked = _by_length(table, free) if role == "text" else _by_values(table, free, tuple(label_names))

@@ -7,6 +7,7 @@ from typing import Any
 from finetune.data.column_hints import date_notes, flag_columns, hints, holds_texts, likely_columns
 from finetune.data.counts import Account
 from finetune.data.table import Table
+from finetune.data.text_parts import refuse_parts, why_no_label
 from finetune.data.texts import TextShape, other_column, text_shape
 from finetune.errors import Change, DataError, Problem, shorten, suggest
 from finetune.recipe import DataSection
@@ -70,6 +71,7 @@ PAIRS = (
     ("claim", "evidence"),
     ("context", "response"),
 )
+LABEL_ENDS = tuple(f".{name}" for name in LABEL_NAMES if name != "score")
 PAIR_WORDS = 2  # of letters, from which a cell of such a pair is a text
 OTHERS = ("id", "group", "order_by", "split_column")  # keys of columns that hold neither text nor label
 NAMED = 8  # columns named in one note
@@ -135,6 +137,7 @@ def choose_columns(section: DataSection, table: Table) -> Columns:
     columns = Columns(text, texts, label, pair, others, notes)
     require_columns(columns, table)
     _refuse_twice([name for key, name in columns.by_role() if key not in others], table)
+    refuse_parts(table, text, label)
     return replace(columns, shape=text_shape(table, text, pair is not None, notes, columns.warnings))
 
 
@@ -159,6 +162,8 @@ def _unrecognised(section: DataSection, table: Table, text: str | None, label: A
     flags = flag_columns(table, table.columns) if "label" in roles else []
     why = f"{table.origin} has no column that is recognised as the {' or as the '.join(roles)}. {_listed(table)}"
     why += "".join(f" Likeliest {role}: {hint.about}." for role, hint in likely.items())
+    reasons = (why_no_label(name, table.columns) for name in table.columns if name.lower().endswith(LABEL_ENDS))
+    why += "".join(f" {reason}." for reason in reasons if reason and "label" in roles)
     settings: dict[str, Any] = {f"data.{role}": hint.column for role, hint in likely.items()}
     note = ""
     if len(flags) > 1:
@@ -274,6 +279,6 @@ def _recognise(known: Iterable[str], table: Table) -> str | None:
         by_lower.setdefault(name.lower().strip(), name)
     for name in table.columns:
         end = name.lower().strip().rpartition(".")[2]
-        if end != "score":  # inside an object, most often how sure a model is
+        if end != "score" and not why_no_label(name, table.columns):  # a score is most often how sure a model is
             by_lower.setdefault(end, name)
     return next((name if name in table.columns else by_lower[name] for name in known if name in by_lower), None)

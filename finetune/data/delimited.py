@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,18 @@ from typing import Any
 
 from finetune.data.dialect import OPEN, Block, Dialect
 from finetune.data.encoding import TextFile
-from finetune.data.header import NAMELESS, Header, completed, described_below, find_header, name_nameless
+from finetune.data.header import (
+    NAMELESS,
+    Header,
+    completed,
+    described_below,
+    find_header,
+    name_nameless,
+    refuse_late_header,
+)
 from finetune.data.preface import Preface, find_preface
-from finetune.data.ragged import ragged
+from finetune.data.ragged import ragged, refuse_one_column, refuse_spaced_quotes
 from finetune.data.readings import (
-    DELIMITERS,
     SAMPLED,
     Fit,
     are_apart,
@@ -29,6 +37,7 @@ from finetune.data.readings import (
     best_reading,
     fit,
     is_disputed,
+    is_usual_width,
     line_of_quote,
     lines_from,
     reading_note,
@@ -225,14 +234,16 @@ def _doubt(reading: _Reading) -> None:
 
 def _start(reading: _Reading, line: int, last: int, first: list[str], below: list[list[str]]) -> bool:
     """Find the header; whether the first row is it."""
-    _refuse_one_column(reading, first)
     file, section = reading.file, reading.section
+    if len(first) == 1 and section.delimiter is None:
+        refuse_one_column(file.path, reading.dialect.delimiter, first[0])
     named, note = completed(first, below, are_apart(file, last, reading.dialect))
     as_wide = [row for row in below if len(row) == len(named)]
     reading.header = find_header(file.path, section, reading.preface, line, named, as_wide)
     reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
     if note:
         reading.header.notes.append(f"{file.path} line {line}: {note}")
+    refuse_late_header(file, section, last, named)
     if reading.header.is_line:
         reading.header_line = last
         marked = "\ufeff"  # where files were joined
@@ -254,6 +265,7 @@ def _table(reading: _Reading, packed: list[list[Any]], notes: list[str]) -> Tabl
     assert header is not None, "found with the first row"
     names = [name or f"column {number}" for number, name in enumerate(header.names, start=1)]
     columns: dict[str, Any] = {name: Column(parts) for name, parts in zip(names, packed, strict=True)}
+    refuse_spaced_quotes(file.path, reading.dialect, columns)
     nameless = {name: i + 1 for i, name in enumerate(names) if NAMELESS.fullmatch(header.names[i])}
     index_notes, index_warnings = name_nameless(str(file.path), columns, nameless)
     return Table(
@@ -300,18 +312,6 @@ def _check_delimiter(section: DataSection, way: Dialect) -> None:
         )
 
 
-def _refuse_one_column(reading: _Reading, header: list[str]) -> None:
-    """A header that is one cell, and would be several by another delimiter."""
-    delimiter = reading.dialect.delimiter
-    other = max((mark for mark in DELIMITERS if mark != delimiter), key=header[0].count)
-    if len(header) == 1 and other in header[0] and reading.section.delimiter is None:
-        raise DataError(
-            f"{reading.file.path}: the header is one column, {header[0]!r}. The delimiter looks like "
-            f"{shown_mark(other)}, but then not all rows have as many cells as the header.",
-            Change(settings={"data.delimiter": other}),
-        )
-
-
 def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Error) -> Problem | None:
     """What is wrong with a row; None when nothing is.
 
@@ -327,7 +327,9 @@ def _problem(reading: _Reading, first: int, last: int, cells: list[str] | csv.Er
         return problem
     if len(cells) != reading.width:
         assert reading.header is not None, "found with the first row"
-        return ragged(reading.file.path, dialect, reading.header.names, first, cells)
+        counted = reading.section.skip_bad_rows and reading.bad.count > 0  # the first has been explained
+        usual = not counted and is_usual_width(reading.file, dialect, first, len(cells))
+        return ragged(reading.file.path, dialect, reading.header.names, first, cells, usual)
     return None
 
 
@@ -346,11 +348,11 @@ def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
     path, strays = reading.file.path, reading.file.stray_returns
     line = next((number for number in range(first - 1, last + 1) if number in strays), None)
     if line is not None:
-        mended = f"{path.stem}-mended{path.suffix}"
+        mended = shlex.quote(f"{path.stem}-mended{path.suffix}")
         raise DataError(
             f"{path} line {line}: ends with a carriage return alone (CR), where other lines of the file end with LF. "
             "Inside a text it must be in quotes, or a space.",
-            Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {path} > {mended}", note="makes it a space"),
+            Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {shlex.quote(str(path))} > {mended}", note="makes it a space"),
         )
 
 

@@ -14,7 +14,6 @@ PANDAS = {
     **dict.fromkeys(
         (".sav", ".zsav"), ("read_spss(sys.argv[1])", "values become their labels; needs pip install pyreadstat")
     ),
-    **dict.fromkeys((".sas7bdat", ".xpt"), ("read_sas(sys.argv[1], encoding='utf-8')", "")),
     **dict.fromkeys(
         (".html", ".htm"), ("read_html(sys.argv[1])[0]", "the first table of the page; needs pip install lxml")
     ),
@@ -23,11 +22,19 @@ PANDAS = {
         (".pkl", ".pickle"), ("read_pickle(sys.argv[1])", "only if you made it yourself: a pickle can run any code")
     ),
     ".orc": ("read_orc(sys.argv[1])", ""),
-    ".h5": ("read_hdf(sys.argv[1])", "needs pip install tables"),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".hdf"), ("read_hdf(sys.argv[1])", "as pandas saves it; needs pip install tables")
+    ),
+    ".ods": (
+        "read_excel(sys.argv[1], dtype=str, keep_default_na=False)",
+        "its first sheet; needs pip install odfpy; or save it as .xlsx",
+    ),
 }
+# Suffix -> what pyreadstat calls: pandas reads no files of version 8, and only those in one encoding.
+BY_PYREADSTAT = "import sys, pyreadstat; pyreadstat.{}(sys.argv[1])[0].to_csv(sys.argv[2], index=False)"
+PYREADSTAT = {".sas7bdat": "read_sas7bdat", ".xpt": "read_xport"}
 # Suffix -> (command with {file} and {made}, suffix of what it makes, note).
 COMMANDS = {
-    ".ods": ("soffice --headless --convert-to xlsx {file}", ".xlsx", "or save it as .xlsx"),
     ".fods": ("soffice --headless --convert-to xlsx {file}", ".xlsx", "or save it as .xlsx"),
     **dict.fromkeys(
         (".sqlite", ".sqlite3", ".db", ".db3"),
@@ -62,6 +69,10 @@ def way_to_read(path: Path, suffix: str) -> Change | None:
         call, note = PANDAS[suffix]
         code = shlex.quote(BY_PANDAS.format(call))
         return Change(command=f"python -c {code} {file} {shlex.quote(str(path.with_suffix('.csv')))}", note=note)
+    if suffix in PYREADSTAT:
+        code = shlex.quote(BY_PYREADSTAT.format(PYREADSTAT[suffix]))
+        made = shlex.quote(str(path.with_suffix(".csv")))
+        return Change(command=f"python -c {code} {file} {made}", note="needs pip install pyreadstat")
     if suffix in COMMANDS:
         command, made, note = COMMANDS[suffix]
         return Change(command=command.format(file=file, made=shlex.quote(str(path.with_suffix(made)))), note=note)

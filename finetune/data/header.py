@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finetune.data.column_names import distinct_names
+from finetune.data.dataset_sets import KNOWN_SPLITS
+from finetune.data.encoding import TextFile
 from finetune.data.numbers import as_number
-from finetune.data.preface import ROLE_NAMES, Preface
+from finetune.data.preface import ROLE_NAMES, Preface, late_header
+from finetune.data.ragged import start_at
+from finetune.data.readings import lines_from
 from finetune.data.table import UNREADABLE
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -87,6 +91,28 @@ def find_header(
     _check_names(str(path), header.names, line)
     header.names = distinct_names(header.names, str(path), header.notes)
     return header
+
+
+def refuse_late_header(file: TextFile, section: DataSection, last: int, first: list[str]) -> None:
+    """Raises:
+    DataError: A line below the first names text and label, and the first names nothing, as a title with as many cells.
+
+    Args:
+        file: The file.
+        section: The data section of the recipe.
+        last: Last line of the first row.
+        first: Its cells.
+    """
+    if len(first) < 2 or names_columns(first, section) or section.header != "auto":
+        return
+    line = late_header(file)
+    if line is not None and line > last:
+        named = next(lines_from(file, line - 1)).strip()
+        raise DataError(
+            f"{file.path} line {line}: names columns ({named}), and other lines stand above it.",
+            start_at(file.path, line),
+            Change(settings={"data.header": True}, note="if the first line names the columns"),
+        )
 
 
 def completed(first: list[str], below: Sequence[list[str]], are_apart: bool) -> tuple[list[str], str]:
@@ -166,12 +192,19 @@ def _guess_names(first: list[str], below: Sequence[list[str]]) -> list[str]:
     """The longest cells are the texts, and those that repeat the most the labels."""
     columns = list(zip(first, *below, strict=True))
     text = max(range(len(columns)), key=lambda index: statistics.fmean(map(len, columns[index])))
-    others = [index for index in range(len(columns)) if index != text]
+    split = next((index for index, cells in enumerate(columns) if index != text and _are_splits(cells)), None)
+    others = [index for index in range(len(columns)) if index not in (text, split)]
     label = min(others, key=lambda index: (len(set(columns[index])) == 1, len(set(columns[index]))), default=None)
     return [
-        "text" if index == text else "label" if index == label else f"column {index + 1}"
+        {text: "text", label: "label", split: "split"}.get(index, f"column {index + 1}")
         for index in range(len(columns))
     ]
+
+
+def _are_splits(cells: Sequence[str]) -> bool:
+    """Whether all cells are names of splits, of which there are several."""
+    names = {cell.strip().lower() for cell in cells}
+    return len(names) > 1 and names <= KNOWN_SPLITS
 
 
 def _rename(header: Header, where: str, names: list[str], first: list[str]) -> None:

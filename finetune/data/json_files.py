@@ -12,6 +12,7 @@ from typing import Any
 from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.encoding import TextFile
 from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
+from finetune.data.readings import DELIMITERS
 from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
 from finetune.errors import Change, DataError, Problem
 from finetune.recipe import DataSection
@@ -19,6 +20,7 @@ from finetune.recipe import DataSection
 BETWEEN = re.compile(r"[\s,]*")
 PYTHON = re.compile(r"\s*\[?\s*\{\s*'")
 AS_PYTHON = " It is written as Python prints it; json.dumps writes JSON."
+AS_TABLE = Change(settings={"data.format": "csv"}, note="if it is a table")
 AS_DOCUMENT = Change(settings={"data.format": "json"}, note="the file is one JSON document")
 
 
@@ -58,7 +60,7 @@ def read_json(file: TextFile, section: DataSection) -> Table | dict[str, Table]:
         if objects is None:
             as_python = AS_PYTHON if PYTHON.match(text) else _trailing_comma(text, error.pos)
             why = f"{where} line {error.lineno}: not JSON: {error.msg} at column {error.colno}.{as_python}"
-            raise DataError(why) from error
+            raise DataError(why, *([AS_TABLE] if error.pos == 0 and _is_of_table(text) else [])) from error
         file.notes.append(f"{where}: the rows are {len(objects)} documents one after another")
         content = objects
     except (ValueError, RecursionError) as error:
@@ -112,14 +114,27 @@ def _objects_of_lines(file: TextFile, bad: BadRows, lines: Counter[str]) -> Iter
         except json.JSONDecodeError as error:
             as_python = AS_PYTHON if PYTHON.match(line) else ""
             why = f"{file.path} line {number}: not JSON: {error.msg} at column {error.colno}.{as_python}"
-            opens = number == lines["blank"] + 1 and line.strip() in ("[", "{")
-            bad.add(Problem(why, changes=(AS_DOCUMENT,) if opens else ()))
+            bad.add(Problem(why, changes=_ways(line, error) if number == lines["blank"] + 1 else ()))
         except RecursionError:
             bad.add(f"{file.path} line {number}: not JSON: it is nested too deep.")
         except ValueError as error:
-            bad.add(f"{file.path} line {number}: {error}.")
+            is_list = number == lines["blank"] + 1 and line.lstrip().startswith("[")
+            bad.add(Problem(f"{file.path} line {number}: {error}.", changes=(AS_DOCUMENT,) if is_list else ()))
         else:
             yield row
+
+
+def _ways(line: str, error: json.JSONDecodeError) -> tuple[Change, ...]:
+    """How a file is read whose first line is no JSON by itself."""
+    if line.strip() in ("[", "{") or (error.msg == "Extra data" and line[error.pos :].strip() == ","):
+        return (AS_DOCUMENT,)
+    return (AS_TABLE,) if error.pos == 0 and _is_of_table(line) else ()
+
+
+def _is_of_table(text: str) -> bool:
+    """Whether the first line may be the header of a delimited file."""
+    first = text.lstrip("\ufeff").partition("\n")[0]
+    return first[:1] not in ("{", "[", "<") and any(mark in first for mark in DELIMITERS)
 
 
 def _marked(row: dict[str, Any], where: str, why: str) -> dict[str, Any]:

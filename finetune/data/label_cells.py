@@ -6,6 +6,7 @@ import re
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress, repeat
 from typing import Any
 
@@ -45,6 +46,7 @@ class LabelFormat:
         separator: Separates the labels of a multi-label cell.
         written_lists: Cells are lists written as text, such as ["a", "b"].
         bare_lists: Cells are lists written without quotes, such as [a, b].
+        places: Cells are lists of this many zeros and ones, one for each label; 0 where they are not.
         columns: Names of the labels, if each has a 0/1 column.
         flags: What their cells mean, in the same order; 0 and 1 where it is empty.
         numbers: How numbers are written.
@@ -54,6 +56,7 @@ class LabelFormat:
     separator: str = "|"
     written_lists: bool = False
     bare_lists: bool = False
+    places: int = 0
     columns: tuple[str, ...] = ()
     flags: tuple[Mapping[str, bool], ...] = ()
     numbers: NumberStyle = PLAIN
@@ -76,7 +79,7 @@ def parse_labels(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> Ro
 def _parsed(rows: Rows, form: LabelFormat, origin: str, bad: BadRows) -> tuple[list[Any], Sequence[int]]:
     """The labels that can be read, and their positions."""
     parse = _parser(form)
-    if form.task == "single_label" and are_texts(rows.labels):  # every text is a name
+    if form.task == "single_label" and not form.places and are_texts(rows.labels):  # every text is a name
         return of_each(parse, rows.labels), range(len(rows))
     labels: list[Any] = []
     keep = array("q")
@@ -96,6 +99,9 @@ def _parser(form: LabelFormat) -> Callable[[Any], Any]:
         return lambda cells: [
             name for name, cell, words in zip(form.columns, cells, flags, strict=True) if _parse_flag(name, cell, words)
         ]
+    if form.places:
+        as_names = partial(_names_of_places, form.places)
+        return as_names if form.task == "multi_label" else lambda cell: _only(as_names(cell))
     if form.task == "single_label":
         return parse_name
     if form.task == "regression":
@@ -144,6 +150,29 @@ def _parse_names(cell: Any, separator: str) -> list[str]:
     else:
         parts = parse_name(cell).split(separator)
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _names_of_places(places: int, cell: Any) -> list[str]:
+    """The positions of the ones in a list of zeros and ones, from 0.
+
+    Raises:
+        CellError: The cell is no such list.
+    """
+    parts = [] if is_blank(cell) else read_list(cell)
+    if parts and (len(parts) != places or not are_flags_of_places(parts)):
+        raise CellError(f"is not a list of {places} zeros and ones, unlike the others")
+    return [str(place) for place, part in enumerate(parts) if part]
+
+
+def _only(names: list[str]) -> str:
+    if len(names) != 1:
+        raise CellError("does not hold exactly one 1, unlike the others", Change(settings={"data.task": "multi_label"}))
+    return names[0]
+
+
+def are_flags_of_places(parts: Sequence[Any]) -> bool:
+    """Whether all parts of a list are 0 or 1, as numbers or truth values."""
+    return all(isinstance(part, int | float) and part in (0, 1) for part in parts)
 
 
 def _parse_flag(name: str, cell: Any, words: Mapping[str, bool]) -> bool:

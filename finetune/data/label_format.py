@@ -9,6 +9,7 @@ from typing import Any
 from finetune.data.equal_cells import are_texts, of_each
 from finetune.data.flags import flag_of, flags_in
 from finetune.data.label_cells import LabelFormat, are_bare_lists, are_written_lists
+from finetune.data.label_vectors import find_vectors, repeat_warnings
 from finetune.data.numbers import NO_SIGN, PLAIN, NumberStyle, as_number, number_style
 from finetune.data.table import kind_of
 from finetune.errors import Change, DataError
@@ -59,6 +60,9 @@ def _find_format(
     mark = None if section.decimal is None else MARKS[section.decimal]
     style = number_style(labels, mark, section.task == "regression")
     warnings += _kind_warnings(labels)
+    vectors = find_vectors(section, labels, notes)
+    if vectors is not None:
+        return vectors
     if section.task in ("auto", "multi_label") and are_written_lists(labels):
         notes.append(f"multi-label: labels are lists written as text, such as {labels[0]}")
         return LabelFormat("multi_label", written_lists=True)
@@ -115,6 +119,7 @@ def _infer_task(
 ) -> Task:
     if any(isinstance(label, list) for label in labels):
         notes.append("multi-label: labels are lists")
+        warnings += repeat_warnings(labels)
         return "multi_label"
     joined = _joined(section.label_separator, labels)
     if joined >= max(1, MULTI_LABEL_FRACTION * len(labels)):
@@ -211,16 +216,19 @@ def _task_of_whole_numbers(numbers: list[int], notes: list[str], warnings: list[
 
 def _tell_of_style(style: NumberStyle, labels: Sequence[Any], notes: list[str], warnings: list[str]) -> None:
     """How numbers are read that are not written as Python writes them."""
+    other = Change(settings={"data.decimal": "comma" if style.decimal == "." else "point"}).for_command_line()
+    if style.unclear is not None:
+        mark = "," if "," in style.unclear else "."
+        doubt = "sets thousands apart. If it does" if mark == style.decimal else "is the decimal mark. If it is"
+        warnings.append(
+            f"data.label: numbers: {style.unclear!r} is read as {style.read(style.unclear):g}, as no label tells "
+            f"whether the {'comma' if mark == ',' else 'point'} {doubt}: {other}"
+        )
+        return
     different = [label for label in labels if style.read(label) not in (None, as_number(label))]
     if not different:
         return
     read = f"numbers: {different[0]!r} is read as {style.read(different[0]):g}"
-    other = Change(settings={"data.decimal": "comma" if style.decimal == "." else "point"}).for_command_line()
-    if style.unclear is not None:
-        warnings.append(
-            f"data.label: {read}, as no label tells whether the comma is the decimal mark. If it is: {other}"
-        )
-        return
     several = Change(settings={"data.label_separator": ","}).for_command_line()
     joined = _joined(",", labels)
     also = f" (if cells hold several labels: {several})" if style.decimal == "," and joined < len(labels) else ""

@@ -7,6 +7,7 @@ from finetune.data.columns import Columns, choose_columns, look_at_unused
 from finetune.data.copies import deduplicate, drop_leaks
 from finetune.data.counts import lines_note, rows_in, rows_note
 from finetune.data.digest import fingerprint
+from finetune.data.end_rows import end_row_warnings
 from finetune.data.extract import extract_rows, filled_labels
 from finetune.data.inner_folds import take_inner_fold
 from finetune.data.label_cells import LabelFormat, map_labels, parse_labels
@@ -123,6 +124,7 @@ def read_source(section: DataSection) -> Source:
     rows = _clean(section, tables, columns, form, dropped, notes, warnings)
     for name, part in rows.items():
         warnings += name_warnings(tables[name].origin, part, section.id or "")
+        warnings += end_row_warnings(tables[name].origin, part, form.task) if name in ("all", "train") else []
     return Source(
         form.task,
         columns.as_dict(),

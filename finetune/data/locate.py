@@ -10,6 +10,7 @@ from pathlib import Path
 
 from finetune.data.compressed import data_stem, data_suffix, is_archive, is_member, members
 from finetune.data.dataset_sets import SPLIT_NAMES
+from finetune.data.folder_ways import ways_to_read
 from finetune.data.memory import PREFIX as MEMORY_PREFIX
 from finetune.data.memory import stored_folder
 from finetune.data.readers import OTHER_FILES, find_reader, known_readers, known_suffixes, named_reader
@@ -133,6 +134,7 @@ def _no_train(folder: Path, candidates: list[Path], named: str | None) -> DataEr
         f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
         f"{', '.join(known_suffixes())}.{held}",
         *as_kind,
+        *([] if named else ways_to_read(folder, candidates)),
         *alone,
         key="data.source",
         found=str(folder),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +23,12 @@ WRITTEN = re.compile(
 SPACES_IN_RATIO = re.compile(r"(?<=/)\s+|\s+(?=\s)")
 PLURAL = re.compile(r"(?<=[^\W\d_]{3})s$")  # 1 star, 2 stars
 NO_CENTS = re.compile(r"(?<=\d)[.,][-−–—]+(?=\D*$)")
+EXPONENT = re.compile(r"(?P<number>[-+−]?[\d.,]*\d)[eE](?P<exponent>[-+]?\d{1,3})")  # 1,5E+03, as Excel shows it
 LAKHS = re.compile(r"[1-9]\d?(?:,\d{2})+,\d{3}")
 # A sign that speaks of an amount, not of a code such as A1 or of names such as `topic 12`.
 AMOUNT_BEFORE = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}|[^\W\d_]{1,3}\.")
 AMOUNT_AFTER = re.compile(rf"{OUT_OF}(?: [^\W\d_]+)?|" r"[%‰°$€£¥₹₩₽₺₴₫฿¢]|°[CF]|(?!(?:st|nd|rd|th)$)[^\W\d_]{1,12}\.?")
+CURRENCY = re.compile(r"[^\W\d_]{0,3}[$€£¥₹₩₽₺₴₫฿¢]|[A-Z]{3}")
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # as programs write whole numbers: 3, and 3.0 beside a gap
 
 
@@ -49,7 +51,7 @@ class NumberStyle:
         decimal: The decimal mark, "." or ",".
         sign: Currency, unit or % of most cells: the characters before and after the digits.
         grouped: Whether a cell has thousands separators.
-        unclear: A cell such as `1,299` if no cell shows whether the comma is the decimal mark.
+        unclear: A cell such as `1,299` or `1.299` if no cell shows whether its comma or point is the decimal mark.
         parentheses: Whether a number in parentheses is negative: an amount, and not the mark `(1)` of a list.
     """
 
@@ -102,10 +104,13 @@ class _Written:
     sign: tuple[str, str]
     digits: str
     in_parentheses: bool = False
+    exponent: int = 0
 
     @staticmethod
     def of(cell: str) -> _Written | None:
         cell = NO_CENTS.sub("", cell.strip())
+        exponent = EXPONENT.fullmatch(cell)
+        cell = cell if exponent is None else exponent["number"]
         in_parentheses = cell.startswith("(") and cell.endswith(")")
         found = WRITTEN.fullmatch(cell[1:-1].strip() if in_parentheses else cell)
         if found is None or (bool(found["minus"]) + bool(found["inner"]) + in_parentheses > 1):
@@ -114,7 +119,7 @@ class _Written:
         if len("".join(sign)) > LONGEST_SIGN:
             return None
         minus = in_parentheses or bool(set(MINUS) & {found["minus"], found["inner"]})
-        return _Written(minus, sign, found["digits"], in_parentheses)
+        return _Written(minus, sign, found["digits"], in_parentheses, int(exponent["exponent"]) if exponent else 0)
 
     def value(self, decimal: str) -> float | None:
         """Thousands come in groups of three, or above the first as in India of two, separated by the same mark
@@ -128,7 +133,7 @@ class _Written:
             if not in_threes and not (decimal == "." and LAKHS.fullmatch(whole)):
                 return None
             whole = "".join(character for character in whole if character.isdecimal())
-        number = float(f"{whole or '0'}.{fraction or '0'}")
+        number = float(f"{whole or '0'}.{fraction or '0'}e{self.exponent}")
         return (-number if self.minus else number) if math.isfinite(number) else None
 
     def decimal(self) -> str | None:
@@ -141,7 +146,8 @@ def number_style(cells: Sequence[Any], decimal: str | None = None, asked: bool =
     """The style in which most cells of a column are numbers.
 
     A cell that can be read in only one way votes for the decimal mark: `4,2` and `1.299,00` for the comma, `4.2` and
-    `1,299.00` for the point. If every cell can be read in two ways (`1,299`), or none has a mark, it is the point.
+    `1,299.00` for the point. If every cell can be read in two ways (`1,299`), or none has a mark, it is the point; but
+    no currency has three decimals in all cells (`1.299 €`).
 
     Args:
         cells: Filled label cells.
@@ -154,7 +160,7 @@ def number_style(cells: Sequence[Any], decimal: str | None = None, asked: bool =
     votes: Counter[str | None] = Counter()
     for cell, written in found.items():
         votes[written.decimal()] += counts[cell]
-    chosen = decimal or ("," if votes[","] > votes["."] else ".")
+    chosen = decimal or ("," if votes[","] > votes["."] or _are_prices(found.values()) else ".")
     found = {cell: written for cell, written in found.items() if written.value(chosen) is not None}
     signs: Counter[tuple[str, str]] = Counter()
     for cell, written in found.items():
@@ -166,8 +172,19 @@ def number_style(cells: Sequence[Any], decimal: str | None = None, asked: bool =
         chosen,
         sign,
         any(not written.digits.replace(chosen, "", 1).isdecimal() for written in same.values()),
-        None if known else next((cell for cell, written in same.items() if "," in written.digits), None),
+        None if known else next((cell for mark in ",." for cell in same if mark in same[cell].digits), None),
         asked or sign != NO_SIGN or any(not written.digits.isdecimal() for written in same.values()),
+    )
+
+
+def _are_prices(found: Collection[_Written]) -> bool:
+    """Whether a currency stands at all numbers, and a point with three digits behind it in some and in no other way."""
+    digits = [written.digits for written in found if "." in written.digits]
+    return (
+        bool(digits)
+        and all(CURRENCY.fullmatch("".join(written.sign)) for written in found)
+        and all(re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", part) for part in digits)
+        and not any("," in written.digits for written in found)
     )
 
 

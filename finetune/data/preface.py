@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 from finetune.data.columns import LABEL_NAMES, PAIR_NAMES, TEXT_NAMES
 from finetune.data.encoding import TextFile
 from finetune.data.readings import DELIMITERS
+from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
 SEP = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 MARKS = ("#", "//", "%")  # of comments
 MOST_LINES = 1000
+MOST_ABOVE = 30  # lines of titles above a header
 CELL_ENDS = re.compile(f"[{DELIMITERS}]")
 ROLE_NAMES = frozenset({*TEXT_NAMES, *LABEL_NAMES, *PAIR_NAMES})
 
@@ -40,6 +44,8 @@ class Preface:
 def find_preface(file: TextFile, section: DataSection) -> Preface:
     """Read the lines up to the first that may be the header."""
     lines = list(islice(file.lines(newline=""), MOST_LINES))
+    if section.format is None:
+        refuse_json(file, lines[0])
     found = SEP.fullmatch(lines[0])
     start = 0 if found is None else 1
     marks = MARKS if section.comment is None else (section.comment,)
@@ -63,6 +69,36 @@ def find_preface(file: TextFile, section: DataSection) -> Preface:
     blank = sum(not line.strip("\r\n") for line in above)
     sep = None if found is None else found[1]
     return Preface(start + len(above), blank, len(above) - blank, sep, mark)
+
+
+def refuse_json(file: TextFile, line: str) -> None:
+    """Raises:
+    DataError: The first line of a delimited file is that of JSON, or of JSON lines.
+    """
+    line = line.strip()
+    if line[:1] not in ("{", "["):
+        return
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        content = [{}] if line.rstrip("{") in ("", "[") else None
+    is_list = isinstance(content, list) and any(isinstance(entry, dict) for entry in content)
+    if is_list or isinstance(content, dict):
+        kind, name = ("JSON", "json") if is_list else ("JSON lines", "jsonl")
+        raise DataError(f"{file.path}: is {kind} by its first line.", Change(settings={"data.format": name}))
+
+
+def names_both(cells: Iterable[str]) -> bool:
+    """Whether the cells of a row include a usual name for the text and one for the label."""
+    names = {cell.strip(" \"'\r\n\ufeff").lower() for cell in cells}
+    return bool(names & {*TEXT_NAMES}) and bool(names & {*LABEL_NAMES})
+
+
+def late_header(file: TextFile) -> int | None:
+    """Line of the header, if it is not the first but one of the next lines, as below titles and descriptions."""
+    lines = islice(file.lines(newline=""), MOST_ABOVE)
+    found = next((n for n, line in enumerate(lines, start=1) if names_both(CELL_ENDS.split(line))), 1)
+    return found if found > 1 else None
 
 
 def _is_of_table(line: str, following: str, section: DataSection) -> bool:

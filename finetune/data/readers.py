@@ -24,6 +24,7 @@ from finetune.data.formats.fasttext import is_fasttext, read_fasttext, read_line
 from finetune.data.formats.names import same_name
 from finetune.data.formats.spacy_cats import read_docbin
 from finetune.data.formats.text_folders import is_text_folder, read_folder_texts, read_text_folder
+from finetune.data.formats.text_tables import is_text_table, read_text_table
 from finetune.data.formats.yaml_files import read_yaml
 from finetune.data.json_files import read_json, read_json_lines
 from finetune.data.memory import is_stored, read_stored
@@ -73,7 +74,7 @@ READERS: dict[str, Reader] = {
     ),
     "TSV": Reader(
         lambda path, section: read_delimited(open_text(path, section), section, "\t"),
-        (".tsv",),
+        (".tsv", ".tab"),
         settings=OF_DELIMITED,
         streams=True,
     ),
@@ -92,6 +93,7 @@ READERS: dict[str, Reader] = {
     "Parquet": Reader(lambda path, _: read_parquet(path), (".parquet",), streams=True),
     "Arrow": Reader(lambda path, _: read_arrow(path), (".feather", ".arrow"), streams=True),
     "Excel": Reader(read_excel, (".xlsx", ".xlsm", ".xls"), settings=("split_names",), streams=True),
+    "text table": Reader(read_text_table, recognises=is_text_table, settings=OF_DELIMITED, streams=True),
     "fastText": Reader(
         read_fasttext,
         (".txt", ".ft"),
@@ -147,6 +149,8 @@ def find_reader(path: Path, named: str | None = None) -> Reader | None:
         return None if chosen.suffixes and (path.is_dir() or is_archive(path)) else chosen
     readers = known_readers().values()
     suffix = "" if path.is_dir() else data_suffix(path)
+    if is_text_table(path):
+        return READERS["text table"]
     able = (reader for reader in readers if reader.streams or not is_compressed(path))
     by_suffix = (reader for reader in able if suffix in reader.suffixes)
     by_content = (reader for reader in readers if reader.recognises is not None and reader.recognises(path))

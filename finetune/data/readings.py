@@ -20,6 +20,7 @@ SAMPLED = 200  # rows in which the delimiter is detected
 FITTING = 0.5  # fraction of them that must fit where bad rows are to be left out
 CLEARLY = 2  # times as many lines in doubt as in another way of reading
 SAME = 0.8  # fraction of the cells of disputed lines that other rows must have too
+USUALLY = 0.8  # fraction of the rows that have the usual number of cells
 MOST_LINES = 500  # of a row, on average, in the first rows
 MOST_VALUES = 10_000  # different cells of a column that are counted
 QUOTED = re.compile('"[^"]*+(?:""[^"]*+)*+"')
@@ -83,14 +84,14 @@ def fit(file: TextFile, skip: int, dialect: Dialect, rows: int | None = None, st
             result.misfits += count
             if last > first:
                 result.disputed.append((first, last))
-        elif not result.width:
-            result.width = len(cells)
-        elif len(cells) != result.width:
+        elif result.width not in (0, len(cells)):
             result.misfits += count
             result.wider += count if len(cells) == result.width + 1 else 0
-        elif last > first and is_disputed(lines, dialect, result.width):
-            result.doubtful += count
-            result.disputed.append((first, last))
+        else:
+            result.width = len(cells)
+            if last > first and is_disputed(lines, dialect, result.width):
+                result.doubtful += count
+                result.disputed.append((first, last))
         taken += 1
         if taken == rows or (strict and result.misfits > result.wider):
             break
@@ -318,6 +319,13 @@ def settings_of(dialect: Dialect) -> dict[str, str]:
     if dialect.quote != '"':
         settings["data.quote_char"] = dialect.quote
     return {**settings, **({"data.escape": dialect.escape} if dialect.escape else {})}
+
+
+def is_usual_width(file: TextFile, dialect: Dialect, first: int, width: int) -> bool:
+    """Whether most rows from a line on have so many cells."""
+    rows = islice(dialect.records(lines_from(file, first - 1), first), SAMPLED)
+    widths = [len(cells) for _, _, cells in rows if isinstance(cells, list) and cells]
+    return len(widths) > 1 and widths.count(width) >= USUALLY * len(widths)
 
 
 def shown_mark(delimiter: str) -> str:

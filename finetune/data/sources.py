@@ -13,6 +13,7 @@ from finetune.data.formats.exports import EXPORTS, find_export, plain_table, tex
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
 from finetune.data.formats.single_lists import unwrap_single
+from finetune.data.formats.text_folders import is_flat_folder, read_flat_folder
 from finetune.data.locate import SHOWN, HubName, locate, split_files, unused_files
 from finetune.data.memory import describe
 from finetune.data.readers import Reader, find_reader, known_readers, known_suffixes, named_reader
@@ -35,7 +36,7 @@ def read_sources(section: DataSection, labelled: bool = True) -> dict[str, Table
     _refuse_unknown_format(section)
     extra = {split: [_extra_file(section, split)] for split in ("validation", "test") if getattr(section, split)}
     source = locate(section.source, "data.source")
-    files = {**_files_of(source, section), **extra}
+    files = {**_files_of(source, section, labelled), **extra}
     readers = {path: _reader_of(path, section, labelled) for paths in files.values() for path in paths}
     of_source = [readers[path] for split, paths in files.items() if split not in extra for path in paths]
     others = [readers[path] for paths in extra.values() for path in paths]
@@ -168,6 +169,8 @@ def _extra_file(section: DataSection, split: str) -> Path:
         if list(files) == ["all"]:
             return files["all"][0]
     is_folder = not isinstance(path, HubName) and (path.is_dir() or is_archive(path))
+    if split == "unlabelled" and not isinstance(path, HubName) and _is_flat(path, section):
+        return path
     if isinstance(path, HubName) or (is_folder and find_reader(path, section.format) is None):
         raise DataError(
             f"expected a file, found '{getattr(section, split)}'.",
@@ -178,17 +181,19 @@ def _extra_file(section: DataSection, split: str) -> Path:
     return path
 
 
-def _files_of(source: Path | HubName, section: DataSection) -> dict[str, list[Path]]:
+def _files_of(source: Path | HubName, section: DataSection, labelled: bool = True) -> dict[str, list[Path]]:
     """Split -> files; "all" for a single file and for a folder that one reader reads as a whole."""
     if isinstance(source, HubName):
         return {}
     is_folder = is_archive(source) or source.is_dir()
-    by_split = is_folder and find_reader(source, section.format) is None
+    by_split = is_folder and find_reader(source, section.format) is None and (labelled or not _is_flat(source, section))
     return split_files(source, section.format) if by_split else {"all": [source]}
 
 
 def _reader_of(path: Path, section: DataSection, labelled: bool) -> Reader:
     reader = find_reader(path, section.format)
+    if reader is None and not labelled and _is_flat(path, section):
+        return Reader(read_flat_folder, settings=("encoding",))
     if reader is None:
         expected = f"expected a {', '.join(known_suffixes())} file or a folder"
         inside = f" in {path.suffix.lower()}" if data_suffix(path) != path.suffix.lower() else ""
@@ -198,6 +203,11 @@ def _reader_of(path: Path, section: DataSection, labelled: bool) -> Reader:
             way or Change(settings={"data.format": "csv"}, note="if it is a table"),
         )
     return reader if labelled or reader.read_texts is None else replace(reader, read=reader.read_texts)
+
+
+def _is_flat(path: Path, section: DataSection) -> bool:
+    """Whether it is a folder with one text per file, which is read where labels are not needed."""
+    return section.format is None and is_flat_folder(path)
 
 
 def _name_alone(tables: dict[str, Table]) -> dict[str, Table]:

@@ -22,7 +22,7 @@ RECIPE_KEYS = ("model", "data", "training", "techniques")
 # Texts that YAML would read as something else: --set 'data.template={title}: {body}', --set 'data.delimiter=|'.
 TEXTS = (
     *("data.template", "data.delimiter", "data.label_separator"),
-    *("data.quote_char", "data.escape", "data.comment"),
+    *("data.quote_char", "data.escape", "data.comment", "data.decimal"),
 )
 MOST_MEANT = 3  # keys in one question
 LIST_TECHNIQUES = Change(command="finetune ls techniques")

@@ -77,6 +77,11 @@ READING_KEYS = (
 )
 
 
+def _mark_name(value: Any) -> Any:
+    """The name of a decimal mark that is typed itself."""
+    return {".": "point", ",": "comma"}.get(value, value) if isinstance(value, str) else value
+
+
 class DataSection(Section):
     source: str = Field(
         min_length=1,
@@ -130,7 +135,7 @@ class DataSection(Section):
     label_separator: str = Field("|", min_length=1, description="Separates the labels within a cell (multi-label).")
     labels: list[str] | None = Field(None, min_length=1, description="Label names in the order of the logits.")
     drop_labels: list[str] = Field([], description="Rows with these labels are dropped.")
-    decimal: Literal["point", "comma"] | None = Field(
+    decimal: Annotated[Literal["point", "comma"] | None, BeforeValidator(_mark_name)] = Field(
         None, description="Decimal mark of the numbers in the label column. Default: detected and reported."
     )
     minimum: dict[str, float] = Field({}, description="Column -> minimum value; rows below it are dropped.")

@@ -247,7 +247,9 @@ def test_settings_of_csv_are_refused_for_other_formats(tmp_path: Path, key: str)
     path = tmp_path / "d.jsonl"
     path.write_text('{"text": "a", "label": "b"}\n', encoding="utf-8")
     value = {"quoting": "none", "header": False, "columns": ["a"]}.get(key, "'")
-    assert f"data.{key}: has no meaning for {path}: it acts on CSV, TSV only" in problem(path, **{key: value})
+    assert f"data.{key}: has no meaning for {path}: it acts on CSV, TSV, text table only" in problem(
+        path, **{key: value}
+    )
 
 
 # --- what stands above and between the rows --------------------------------------------------------------------

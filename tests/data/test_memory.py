@@ -459,7 +459,11 @@ def test_unused_columns_of_one_name_do_no_harm(names: list[Any], cache: Path) ->
             {},
             "data.source: the dict of splits: no split is recognised",
         ),
-        (GOOD, {"delimiter": ";"}, "data.delimiter: has no meaning for the dict of lists: it acts on CSV, TSV only"),
+        (
+            GOOD,
+            {"delimiter": ";"},
+            "data.delimiter: has no meaning for the dict of lists: it acts on CSV, TSV, text table only",
+        ),
         (GOOD, {"split_names": {"train": "x"}}, "data.split_names: the dict of lists is one set without splits"),
     ],
 )

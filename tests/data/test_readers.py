@@ -87,7 +87,7 @@ def test_its_files_are_splits_of_a_folder_and_no_names_of_the_hub(tmp_path: Path
 def test_settings_that_the_format_does_not_name_are_refused(tmp_path: Path, install: Install) -> None:
     install()
     path = write_lines(tmp_path / "mine.lines")
-    with refuses(DataError, r"data\.delimiter: has no meaning for .*: it acts on CSV, TSV only\..*=null"):
+    with refuses(DataError, r"data\.delimiter: has no meaning for .*: it acts on CSV, TSV, text table only\..*=null"):
         read_sources(DataSection(source=str(path), delimiter=";"))
 
 

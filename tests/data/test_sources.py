@@ -485,7 +485,7 @@ def test_the_home_folder_is_understood(write: Write, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("name", ["data.dat", "data"])
 def test_another_kind_of_file_is_refused(write: Write, name: str) -> None:
     path = write("text,label\none,a\n", name)
-    assert problem_of(path).startswith(f"{path}: expected a .csv, .tsv, .json, .jsonl, .ndjson, .parquet, ")
+    assert problem_of(path).startswith(f"{path}: expected a .csv, .tsv, .tab, .json, .jsonl, .ndjson, .parquet, ")
     assert problem_of(path).endswith("--set data.format=csv (if it is a table)")
 
 

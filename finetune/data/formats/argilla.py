@@ -62,13 +62,13 @@ def _read_nested(table: Table, section: DataSection) -> Table:
     records = list(rows_of(table))
     answers = [_responses(record, table) for record in records]
     questions = dict.fromkeys(
-        name for each in answers for name, given in each.items() if any(_is_label(one.get("value")) for one in given)
+        name for each in answers for name, given in each.items() if any(is_answer(one.get("value")) for one in given)
     )
     question = choose_question(section, list(questions), table, "question")
     items = []
     for record, each in zip(records, answers, strict=True):
         given = [(one.get("value"), one.get("status")) for one in each.get(question, [])]
-        items.append(_item(_cells(record, table), given))
+        items.append(answers_item(_cells(record, table), given))
     fields = list(dict.fromkeys(name for record in records for name in object_of(record, "fields", table)))
     found = annotated_table(table, "records of Argilla (nested)", items, question, section, lone(fields))
     if any("status" in one for each in answers for given in each.values() for one in given):
@@ -100,7 +100,7 @@ def _read_flat(table: Table, section: DataSection) -> Table:
     rows = list(rows_of(table))
     of_questions = [name.removesuffix(ANSWERS) for name in table.columns if name.endswith(ANSWERS)]
     read = {name: [_as_list(row[f"{name}{ANSWERS}"], table) for row in rows] for name in of_questions}
-    labelling = [name for name in of_questions if any(_is_label(value) for given in read[name] for value in given)]
+    labelling = [name for name in of_questions if any(is_answer(value) for given in read[name] for value in given)]
     question = choose_question(section, labelling, table, "question")
     about = {f"{name}{ending}" for name in of_questions for ending in (ANSWERS, *OF_ANSWERS)}
     about |= {name for name in table.columns if name.endswith(OF_ANSWERS)} | {*ABOUT}
@@ -108,19 +108,19 @@ def _read_flat(table: Table, section: DataSection) -> Table:
     for row, given in zip(rows, read[question], strict=True):
         statuses = _as_list(row.get(f"{question}{ANSWERS}.status"), table)
         paired = list(zip(given, [*statuses, *[None] * len(given)], strict=False))
-        items.append(_item({name: cell for name, cell in row.items() if name not in about}, paired))
+        items.append(answers_item({name: cell for name, cell in row.items() if name not in about}, paired))
     texts = text_columns(table, {*about, "id"})
     return annotated_table(table, "records of Argilla", items, question, section, lone(texts))
 
 
-def _item(cells: Mapping[str, Any], given: list[tuple[Any, Any]]) -> Item:
+def answers_item(cells: Mapping[str, Any], given: list[tuple[Any, Any]]) -> Item:
     """Answers that count are votes; a record without any is left out for what most of its answers are."""
-    votes = [value for value, status in given if status not in LEFT_OUT and _is_label(value)]
+    votes = [value for value, status in given if status not in LEFT_OUT and is_answer(value)]
     left = Counter(str(status) for _, status in given if status in LEFT_OUT)
     return Item(cells, votes, left.most_common(1)[0][0] if left else NO_ANNOTATION)
 
 
-def _is_label(value: Any) -> bool:
+def is_answer(value: Any) -> bool:
     """A choice, several, or a rating; no text of its own, no spans, no ranking."""
     if isinstance(value, list):
         return all(isinstance(part, str) for part in value)

@@ -21,6 +21,7 @@ from finetune.errors import Change, DataError, first_line
 from finetune.recipe import DataSection
 
 SHOWN = 80  # characters of titles in a message
+ENOUGH = 5  # rows below the first, from which can be told whether it is one of them
 MOST_ABOVE = 20  # rows of titles above the header
 
 
@@ -191,6 +192,7 @@ def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
     fault = next((cell for cell in header if isinstance(cell, _Fault)), None)
     if fault is not None:
         raise DataError(fault.why)
+    _refuse_data_as_header(origin, header, body, section)
     notes = [f"{origin}: read as a sheet of Excel: {len(body)} rows, none left out"]
     if above:
         said = ", ".join(dict.fromkeys(str(cell) for row in rows[:above] for cell in row if cell is not None))
@@ -211,12 +213,49 @@ def _table(origin: str, sheet: _Sheet, section: DataSection) -> Table:
         if (index >= len(names) or not names[index])
         and any(index < len(row) and row[index] is not None for row in body)
     ]
+    lone = len(columns) < 2  # text and label are two columns
+    for index in nameless if lone else ():
+        columns[f"column {index + 1}"] = _column([row[index] if index < len(row) else None for row in body])
     warnings = [
-        f"{origin}: column {index + 1} has no name in the first row and is left out, with what it holds"
+        f"{origin}: column {index + 1} has no name in the first row and is "
+        + (f"called 'column {index + 1}'" if lone else "left out, with what it holds")
         for index in nameless
     ]
+    warnings += _rows_apart(origin, list(sheet.rows)[above + 1 :])
     warnings += sheet.layout.hidden(origin, sheet.title, list(sheet.rows)[above + 1 :], names)
     return Table(origin, columns, notes=notes, warnings=warnings)
+
+
+def _refuse_data_as_header(
+    origin: str, header: Sequence[Any], body: Sequence[Sequence[Any]], section: DataSection
+) -> None:
+    """Raises:
+    DataError: A cell of the first row is in many rows below it, and none is a usual or a named name of a column.
+    """
+    names = [str(cell) for cell in header if cell is not None]
+    if names_columns(names, section) or len(body) < ENOUGH:
+        return
+    for index, cell in enumerate(header):
+        cells = [row[index] for row in body if index < len(row)]
+        if isinstance(cell, str) and cells.count(cell) > 1 and 2 * len(set(map(str, cells))) <= len(cells):
+            raise DataError(
+                f"{origin}: the first row looks like data and not like names of columns: its {cell!r} is also in "
+                f"{cells.count(cell)} rows below it. Write names above it in the sheet; or name the columns, if it has "
+                "their names.",
+                Change(settings={"data.text": "COLUMN", "data.label": "COLUMN"}),
+            )
+
+
+def _rows_apart(origin: str, numbers: Sequence[int]) -> list[str]:
+    """A warning about few rows at the end below an empty one, as of a second table or a sum."""
+    gaps = [place for place in range(1, len(numbers)) if numbers[place] > numbers[place - 1] + 1]
+    if not gaps or 4 * (len(numbers) - gaps[-1]) > len(numbers):
+        return []
+    first, last = numbers[gaps[-1]], numbers[-1]
+    return [
+        f"{origin}: rows {first} to {last} of the sheet are below an empty row; they are read as the others are. If "
+        "they are another table or a sum, delete them in the sheet"
+    ]
 
 
 def _titles_above(rows: Sequence[Sequence[Any]], section: DataSection) -> int:

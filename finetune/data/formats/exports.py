@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finetune.data.formats.argilla import ARGILLA
+from finetune.data.formats.argilla_1 import ARGILLA_1
 from finetune.data.formats.base import Export
 from finetune.data.formats.chat import CHAT
 from finetune.data.formats.doccano import DOCCANO
@@ -20,6 +21,7 @@ from finetune.recipe import DataSection
 EXPORTS: dict[str, Export] = {
     "Label Studio": LABEL_STUDIO,
     "Argilla": ARGILLA,
+    "Argilla 1": ARGILLA_1,
     "Prodigy": PRODIGY,
     "Potato": POTATO,
     "doccano": DOCCANO,

@@ -44,7 +44,7 @@ def read_fasttext(path: Path, section: DataSection) -> Table:
     rows = _rows(file)
     kept = [(text, names) for text, names in rows if names]
     if not kept:
-        raise _unlabelled(path)
+        raise _unlabelled(path, is_json=rows[:1] != [] and rows[0][0].startswith("{"))
     dropped = Counter({UNLABELLED: len(rows) - len(kept)}) if len(kept) < len(rows) else Counter[str]()
     left = f"; left out: {dropped[UNLABELLED]} × {UNLABELLED}" if dropped else "; none left out"
     note = f"{path}: read as fastText: {len(kept)} rows from {len(rows)}{left}"
@@ -89,7 +89,10 @@ def _cells(labels: list[list[str]]) -> list[Any]:
     return [None if not names else names[0] if alone else names for names in labels]
 
 
-def _unlabelled(path: Path, *others: Change) -> DataError:
+def _unlabelled(path: Path, *others: Change, is_json: bool = False) -> DataError:
+    if is_json:
+        why = f"{path}: no line has a label of fastText ({PREFIX}NAME), and the first is that of JSON lines."
+        return DataError(why, Change(settings={"data.format": "jsonl"}), key="data.source")
     return DataError(
         f"{path}: no line has a label of fastText ({PREFIX}NAME). If it is a table, say how it is written.",
         Change(settings={"data.format": "tsv"}),

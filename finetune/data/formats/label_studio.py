@@ -27,6 +27,7 @@ from finetune.data.table import Column, Table
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
 
+OF_REGION = {"start", "end", "x", "y", "item_index"}  # where a region, or a part of a dialogue, is
 CANCELLED = "cancelled"
 CHOICES = '{"choices":'  # how such a cell begins as text
 ANNOTATIONS = ("annotations", "completions")  # completions: before version 1.0
@@ -76,6 +77,12 @@ def _read_tasks(table: Table, section: DataSection) -> Table:
     tasks = list(rows_of(table))
     given = [_annotations(task, table) for task in tasks]
     controls = dict.fromkeys(name for task in given for answer in task for name in _values(answer))
+    if not controls and any(task.get("predictions") for task in tasks):
+        raise DataError(
+            f"{table.origin}: no task has an annotation with a label of the whole text; the predictions of a model are "
+            "no labels. Annotate the tasks, or accept their predictions, and export them again.",
+            key="data.label",
+        )
     control = choose_question(section, list(controls), table, "control")
     items = []
     for task, answers in zip(tasks, given, strict=True):
@@ -124,7 +131,7 @@ def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
     for result in answer.get("result") or ():
         value = result.get("value") if isinstance(result, dict) else None
         kind = next((kind for kind in VALUES if isinstance(value, dict) and kind in value), None)
-        if kind is None or not isinstance(value, dict):
+        if kind is None or not isinstance(value, dict) or OF_REGION & {*value}:
             continue
         name, said = str(result.get("from_name", "label")), _said(value, kind)
         earlier = found.get(name)
@@ -201,7 +208,8 @@ def _vote(cell: Any, table: Table, control: str) -> Any | None:
     if value is None or value == "" or value == []:
         return None
     parts = value if isinstance(value, list) else [value]
-    said = [_said(part, kind) for part in parts if isinstance(part, dict) for kind in VALUES if kind in part]
+    whole = [part for part in parts if isinstance(part, dict) and not OF_REGION & {*part}]
+    said = [_said(part, kind) for part in whole for kind in VALUES if kind in part]
     if not said and not any(isinstance(part, dict | list) for part in parts):
         return [str(part) for part in parts] if isinstance(value, list) else value
     if len(said) < len(parts):

@@ -10,6 +10,7 @@ from finetune.data.columns import LABEL_NAMES
 from finetune.data.formats.base import first_cells
 from finetune.data.label_cells import NO_COMMAS, CellError, read_list
 from finetune.data.table import Column, Table
+from finetune.data.text_parts import why_no_label
 from finetune.errors import Change
 from finetune.recipe import DataSection
 
@@ -49,7 +50,7 @@ def _may_be_label(table: Table, name: str, section: DataSection) -> bool:
     """The column that is named, that the format tells, or that is recognised by its name or the end of its path."""
     if section.label is not None or "label" in table.roles:
         return name in (section.label, table.roles.get("label"))
-    return name.lower().strip().rpartition(".")[2] in LABEL_NAMES
+    return name.lower().strip().rpartition(".")[2] in LABEL_NAMES and not why_no_label(name, table.columns)
 
 
 def _list_reader(table: Table, name: str) -> Callable[[Any], Any] | None:

@@ -11,6 +11,8 @@ from typing import Any
 from finetune.data.dataset_sets import KNOWN_SPLITS, read_splits, refuse_split_names
 from finetune.data.encoding import check_encoding
 from finetune.data.encoding_hints import SAMPLE, likely_encodings
+from finetune.data.formats.fasttext import is_fasttext
+from finetune.data.formats.text_tables import is_text_table
 from finetune.data.table import Table, packed
 from finetune.errors import Change, DataError
 from finetune.recipe import DataSection
@@ -41,6 +43,31 @@ def read_folder_texts(folder: Path, section: DataSection) -> Table | dict[str, T
         DataError: As for `read_text_folder`.
     """
     return _read_all(folder, section, labelled=False)
+
+
+def is_flat_folder(folder: Path) -> bool:
+    """Whether a folder holds two or more files with one text each and nothing else: none is named like a split, or is a
+    table or a list of texts with labels."""
+    if not folder.is_dir() or not _holds_texts(folder):
+        return False
+    files = _files(folder)
+    odd = any(
+        file.stem.lower() in KNOWN_SPLITS or is_text_table(file) or is_fasttext(file) for file in files[:LOOKED_AT]
+    )
+    return len(files) > 1 and not odd
+
+
+def read_flat_folder(folder: Path, section: DataSection) -> Table:
+    """The texts of such a folder, without labels, and the names of their files.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    files = _files(folder)
+    texts, warnings = _decode(files, str(folder), section)
+    note = f"{folder}: read as one file per text: {len(files)} rows; none left out"
+    columns: dict[str, Sequence[Any]] = {"text": packed(texts), "file": packed([file.name for file in files])}
+    return Table(str(folder), columns, notes=[note], warnings=warnings, roles={"text": "text"})
 
 
 def _read_all(folder: Path, section: DataSection, labelled: bool) -> Table | dict[str, Table]:

@@ -22,6 +22,7 @@ MOST_CLASSES = 50
 ANNOTATOR = re.compile(
     r"(annotator|annotation|rater|coder|judge|worker|label(l?er)?)[ _-]?([0-9]+|[a-z])", re.IGNORECASE
 )
+LABELLED = re.compile(r" *label[ _-]?([0-9]+|[a-z]) *", re.IGNORECASE)  # may be labels of different kinds, too
 LABEL = "majority"  # the column that is made
 
 
@@ -60,7 +61,18 @@ def _annotators(table: Table) -> list[str]:
 
 
 def _is_by_annotator(table: Table, section: DataSection) -> bool:
-    return not _has_label(table, section) and len(_annotators(table)) > 1
+    annotators = _annotators(table)
+    several = not _has_label(table, section) and len(annotators) > 1
+    return several and (not all(map(LABELLED.fullmatch, annotators)) or _share_labels(table, annotators))
+
+
+def _share_labels(table: Table, annotators: list[str]) -> bool:
+    """Whether each column holds a label that is in another one too: columns of different labels are no votes."""
+    labels = [{str(_plain(cell)) for cell in first_cells(table, name)} for name in annotators]
+    return all(
+        not own or any(own & other for number, other in enumerate(labels) if number != place)
+        for place, own in enumerate(labels)
+    )
 
 
 def _read_annotators(table: Table, section: DataSection) -> Table:

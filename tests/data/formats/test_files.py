@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import re
 import sys
 import zipfile
 import zlib
@@ -52,9 +53,11 @@ def test_a_carriage_return_ends_no_line_of_fasttext(tmp_path: Path) -> None:
 def test_a_text_file_without_labels_says_how_to_read_a_table(tmp_path: Path) -> None:
     path = tmp_path / "d.txt"
     path.write_text("text\tlabel\none\ta\ntwo\tb\n", encoding="utf-8")
+    assert labelled(only(path)) == {"one": "a", "two": "b"}
+    path.write_text("what\tkind\none\ta\ntwo\tb\n", encoding="utf-8")
     with refuses(DataError, "no line has a label of fastText.*--set data.format=tsv, or --set data.format=csv"):
         only(path)
-    assert labelled(only(path, format="tsv")) == {"one": "a", "two": "b"}
+    assert list(only(path, format="tsv").columns["kind"]) == ["a", "b"]
 
 
 def test_without_need_of_labels_every_line_is_kept(tmp_path: Path) -> None:
@@ -69,10 +72,19 @@ def test_without_need_of_labels_every_line_is_kept(tmp_path: Path) -> None:
     assert table.notes[-1].endswith("read as one text per line: 2 rows; none left out")
 
 
-@pytest.mark.parametrize("content", ["1\tone\n2\ttwo\n", "Text,Label\none,a\n", "id;review\n1;one, two\n"])
-def test_a_table_in_a_text_file_is_not_read_as_texts(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["Text,Label\none,a\n", "id;review\n1;one\n"])
+def test_a_table_with_a_header_in_a_text_file_is_read_as_such(tmp_path: Path, content: str) -> None:
     path = tmp_path / "d.txt"
     path.write_text(content, encoding="utf-8")
+    (table,) = read_sources(DataSection(source=str(path)), labelled=False).values()
+    assert [[name, *column] for name, column in table.columns.items()] == [
+        list(column) for column in zip(*(re.split("[,;]", line) for line in content.splitlines()), strict=True)
+    ]
+
+
+def test_a_table_in_a_text_file_is_not_read_as_texts(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_text("1\tone\n2\ttwo\n", encoding="utf-8")
     with refuses(DataError, "no line has a label of fastText.*--set data.format=tsv, or --set data.format=csv"):
         read_sources(DataSection(source=str(path)), labelled=False)
 
@@ -299,7 +311,7 @@ def test_titles_above_the_header_of_a_sheet_are_no_rows(tmp_path: Path) -> None:
     assert len(table) == 4
     assert "above the header, and not read as rows: Survey 2024" in table.notes[1]
     lone = only(write_book(tmp_path / "e.xlsx", Data=[["text"], *[[text, "a"] for text in texts(4)]]))
-    assert list(lone.columns) == ["text"]  # nothing below names the columns: the first row is the header
+    assert list(lone.columns) == ["text", "column 2"]  # nothing below names the columns: the first row is the header
 
 
 def test_a_merged_range_of_excel_gives_all_its_cells_its_value(tmp_path: Path) -> None:
@@ -534,3 +546,15 @@ def test_files_of_a_folder_that_are_not_used_are_noted(tmp_path: Path) -> None:
     (tmp_path / "README.txt").write_text("about", encoding="utf-8")
     notes = only(tmp_path).notes
     assert notes == [f"{tmp_path}: files that are not used: sample_submission.csv"]
+
+
+def test_a_first_row_of_a_sheet_that_is_data_and_rows_apart(tmp_path: Path) -> None:
+    rows = sheet(20)
+    with refuses(DataError, "the first row looks like data.*its 'pos' is also in 9 rows below it"):
+        load_data(DataSection(source=str(write_book(tmp_path / "d.xlsx", Data=rows[1:]))))
+    apart = [*rows, [], ["label", "count"], ["pos", 10]]
+    [warning] = only(write_book(tmp_path / "e.xlsx", Data=apart)).warnings
+    assert "rows 23 to 24 of the sheet are below an empty row" in warning
+    nameless = [["text", None], *rows[1:]]
+    data = load_data(DataSection(source=str(write_book(tmp_path / "f.xlsx", Data=nameless))))
+    assert data.columns == {"text": "text", "label": "column 2"}

@@ -91,6 +91,13 @@ def _votes(folder: Path, header: list[str], cell: Callable[[str], Any], nothing:
     return write_csv(folder / "d.csv", ["text", *header], [*rows, (LEFT[0][0], nothing, nothing)])
 
 
+def _argilla_1(folder: Path) -> Path:
+    guess = {"prediction": [{"label": "neg", "score": 0.9}], "prediction_agent": "m", "annotation_agent": "a"}
+    known = [{"text": text, "annotation": label, "status": "Validated", **guess} for text, label in ROWS]
+    left = {"text": LEFT[0][0], "annotation": None, "status": "Default", **guess}
+    return write_lines(folder / "d.jsonl", [*known, left])
+
+
 FILES: dict[str, Callable[[Path], Any]] = {
     "CSV": lambda folder: _table(folder, ".csv"),
     "TSV": lambda folder: _table(folder, ".tsv"),
@@ -99,6 +106,7 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "Parquet": lambda folder: _table(folder, ".parquet"),
     "Arrow": lambda folder: _table(folder, ".feather"),
     "Excel": lambda folder: _table(folder, ".xlsx"),
+    "text table": lambda folder: _text(folder / "d.txt", "".join(f"{label}\t{text}\n" for text, label in ROWS)),
     "fastText": lambda folder: _text(folder / "d.txt", "".join(f"__label__{label} {text}\n" for text, label in ROWS)),
     "Rasa": _rasa,
     "ARFF": _arff,
@@ -109,6 +117,7 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "Label Studio": lambda folder: _made(folder, fuzzing._label_studio),
     "Argilla": lambda folder: _made(folder, fuzzing._argilla),
     "Argilla (nested)": lambda folder: _made(folder, fuzzing._argilla_nested),
+    "Argilla 1": _argilla_1,
     "Prodigy": lambda folder: _made(folder, fuzzing._prodigy),
     "Potato": lambda folder: _made(folder, fuzzing._potato),
     "doccano": lambda folder: _made(folder, fuzzing._doccano),
