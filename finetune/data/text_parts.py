@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -85,7 +86,7 @@ def _one_row_each(origin: str, parent: str) -> list[Change]:
     by_line = path.suffix in (".jsonl", ".ndjson")
     if not path.is_file() or not (by_line or path.read_bytes()[:FIRST].lstrip()[:1] == b"["):
         return []
-    keys = "".join(f'["{key}"]' for key in parent.split("."))
+    keys = "".join(f"[{json.dumps(key)}]" for key in parent.split("."))
     code = PER_PART.format(rows="map(json.loads, file)" if by_line else "json.load(file)", path=keys)
     made = path.with_name(f"{path.stem}-rows.jsonl")
     command = f"python -c {shlex.quote(code)} {shlex.quote(origin)} > {shlex.quote(str(made))}"

@@ -97,10 +97,13 @@ def test_labels_of_parts_and_guesses_are_no_labels_of_the_text(tmp_path: Path, a
         read(path)
 
 
+@pytest.mark.parametrize("key", ["turns", 'the "turns"\\'])
 @pytest.mark.parametrize("lines", [True, False], ids=["JSON lines", "JSON"])
-def test_turns_of_a_dialogue_are_no_one_text_and_the_command_makes_rows_of_them(tmp_path: Path, lines: bool) -> None:
+def test_turns_of_a_dialogue_are_no_one_text_and_the_command_makes_rows_of_them(
+    tmp_path: Path, lines: bool, key: str
+) -> None:
     turns = [{"text": text, "intent": label} for text, label in ROWS]
-    rows = [{"id": n, "turns": turns[n : n + 4]} for n in range(0, 40, 4)]
+    rows = [{"id": n, key: turns[n : n + 4]} for n in range(0, 40, 4)]
     path = write_lines(tmp_path / "my d.jsonl", rows) if lines else write_json(tmp_path / "my d.json", rows)
     run(advised(path), tmp_path)
     assert read(tmp_path / "my d-rows.jsonl") == dict(ROWS)
