@@ -76,8 +76,8 @@ def next_command(
         why = "which preset closes this gap and keeps the score?"
         if record.data.task == "single_label":
             why += (
-                " strong does on average over seven data sets of 1,000 rows, and lost up to 1.6 points on single ones "
-                "(docs/results.md)"
+                " strong does on average over seven data sets of 1,000 rows, and lost up to 0.9 points on single ones; "
+                "rare classes may lose more (docs/results.md)"
             )
         return f"finetune compare {recipe} --presets none,light,medium,strong --seeds 3", why
     why = "is the effect significant? 5 seeds, against no regularization"
