@@ -76,7 +76,7 @@ def next_command(
         why = "which preset closes this gap and keeps the score?"
         if record.data.task == "single_label":
             why += (
-                " strong does on average over seven data sets of 1,000 rows, and lost up to 0.9 points on single ones; "
+                " strong does on average over seven data sets of 1,000 rows, and lost up to 1.0 points on single ones; "
                 "rare classes may lose more (docs/results.md)"
             )
         return f"finetune compare {recipe} --presets none,light,medium,strong --seeds 3", why
