@@ -264,6 +264,7 @@ def _find(
         other = LABEL_NAMES if role == "text" else TEXT_NAMES
         columns = [name for name in table.columns if name.lower().strip() not in ID_NAMES]
         free = [name for name in columns if name not in taken and _recognise(other, table) != name]
+        free = [name for name in free if role == "text" or not why_no_label(name, table.columns)]
         if len(columns) == 2 and len(free) == 1:
             column, why = free[0], "the only other column"
     if column is not None and column != role:

@@ -235,7 +235,7 @@ def _doubt(reading: _Reading) -> None:
 def _start(reading: _Reading, line: int, last: int, first: list[str], below: list[list[str]]) -> bool:
     """Find the header; whether the first row is it."""
     file, section = reading.file, reading.section
-    if len(first) == 1 and section.delimiter is None:
+    if len(first) == 1 and section.delimiter is None and section.header is not False and section.columns is None:
         refuse_one_column(file.path, reading.dialect.delimiter, first[0])
     named, note = completed(first, below, are_apart(file, last, reading.dialect))
     as_wide = [row for row in below if len(row) == len(named)]
@@ -243,7 +243,7 @@ def _start(reading: _Reading, line: int, last: int, first: list[str], below: lis
     reading.lines["header"] = last + 1 - line if reading.header.is_line else 0
     if note:
         reading.header.notes.append(f"{file.path} line {line}: {note}")
-    refuse_late_header(file, section, last, named)
+    refuse_late_header(file, section, last, named, below)
     if reading.header.is_line:
         reading.header_line = last
         marked = "\ufeff"  # where files were joined

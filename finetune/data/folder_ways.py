@@ -64,12 +64,19 @@ def _side_by_side(files: Sequence[Path]) -> list[Change]:
     """Texts and labels in the lines of two files."""
     if len({_lines(file) for file in files}) > 1 or any(file.suffix not in (".txt", ".csv", ".tsv") for file in files):
         return []
+    if any(_ends_with_return(file) for file in files):  # which paste would leave between the cells
+        return []
     is_csv = files[0].suffix == ".csv"
     split = next((name for name, names in SPLIT_NAMES.items() if _is_of(files[0], names)), "joined")
     made = files[0].with_name(f"{split}{'.csv' if is_csv else '.tsv'}")
     named = " ".join(shlex.quote(str(file)) for file in files)
     command = f"paste{' -d,' if is_csv else ''} {named} > {shlex.quote(str(made))}"
     return [Change(command=command, note=f"a line of both files is a row: {_lines(files[0])} lines each")]
+
+
+def _ends_with_return(file: Path) -> bool:
+    with file.open("rb") as lines:
+        return lines.readline().rstrip(b"\n").endswith(b"\r")
 
 
 def _lines(file: Path) -> int:

@@ -13,7 +13,7 @@ from finetune.data.column_names import distinct_names
 from finetune.data.dataset_sets import KNOWN_SPLITS
 from finetune.data.encoding import TextFile
 from finetune.data.numbers import as_number
-from finetune.data.preface import ROLE_NAMES, Preface, late_header
+from finetune.data.preface import CELL_ENDS, ROLE_NAMES, Preface, late_header
 from finetune.data.ragged import start_at
 from finetune.data.readings import lines_from
 from finetune.data.table import UNREADABLE
@@ -93,25 +93,30 @@ def find_header(
     return header
 
 
-def refuse_late_header(file: TextFile, section: DataSection, last: int, first: list[str]) -> None:
+def refuse_late_header(
+    file: TextFile, section: DataSection, last: int, first: list[str], below: Sequence[list[str]]
+) -> None:
     """Raises:
-    DataError: A line below the first names text and label, and the first names nothing, as a title with as many cells.
+    DataError: A row below the first names text and label, and the first names nothing, as a title with as many cells.
 
     Args:
         file: The file.
         section: The data section of the recipe.
         last: Last line of the first row.
         first: Its cells.
+        below: Some of the rows that follow.
     """
-    if len(first) < 2 or names_columns(first, section) or section.header != "auto":
+    if len(first) < 2 or names_columns(first, section) or section.header != "auto" or section.columns is not None:
         return
     line = late_header(file)
-    if line is not None and line > last:
-        named = next(lines_from(file, line - 1)).strip()
+    if line is None or line <= last:
+        return
+    named = next(lines_from(file, line - 1)).strip()
+    if any("".join(row) == "".join(CELL_ENDS.split(named.replace('"', ""))) for row in below):  # no line of a text
         raise DataError(
             f"{file.path} line {line}: names columns ({named}), and other lines stand above it.",
             start_at(file.path, line),
-            Change(settings={"data.header": True}, note="if the first line names the columns"),
+            Change(settings={"data.header": False}, note="if that line is a row, and no line names the columns"),
         )
 
 

@@ -9,10 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from finetune.data.dialect import Dialect
-from finetune.data.preface import MARKS, names_both
+from finetune.data.preface import MARKS, ROLE_NAMES, names_both
 from finetune.data.readings import DELIMITERS, described, shown_mark
 from finetune.errors import Change, DataError, Problem
 
+UNUSUAL = "^~¦§¬"
+PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
 SAMPLED = 50  # rows that show how the cells of a column are enclosed
 FIXED_WIDTH = (  # columns start where their names do
     'import re, sys, pandas; head = open(sys.argv[1], encoding="utf-8-sig").readline(); '
@@ -44,12 +46,13 @@ def ragged(path: Path, dialect: Dialect, names: list[str], line: int, cells: lis
             f"{why} Cells are enclosed in curly quotes, which are characters of a text.",
             changes=(Change(command=command, note="makes them straight; the encoding must be UTF-8"),),
         )
-    if len(cells) > len(names) and line > 2 and (is_usual or len(names) == 1):
+    may_be_title = is_usual and not ROLE_NAMES & {name.lower().strip() for name in names}
+    if len(cells) > len(names) and line > 2 and (may_be_title or len(names) == 1):
         below = start_at(path, line)
         quoted = "" if quote is None else f" Else put texts that contain {shown_mark(delimiter)} in quotes."
         return Problem(f"{why} Does the table start below line {line - 1}?{quoted}", changes=(below,))
     if len(cells) == len(names) + 1 and not cells[-1].strip() and line > 1:
-        code = f"s/\\Q{delimiter}\\E+(\\r?)$/$1/"
+        code = f"s/\\Q{delimiter}\\E(\\r?)$/$1/ if tr/{delimiter}// == {len(names)}"
         cut = Change(command=f"perl -lpe {shlex.quote(code)} {shlex.quote(str(path))} > {tidied}", note="removes it")
         return Problem(f"{why} A {shown_mark(delimiter)} stands at its end, with nothing behind it.", changes=(cut,))
     if len(cells) == 1 < len(names):
@@ -81,13 +84,13 @@ def refuse_one_column(path: Path, delimiter: str, header: str) -> None:
             "all rows have as many cells as the header.",
             Change(settings={"data.delimiter": other}),
         )
-    unusual = next((mark for mark in header if not mark.isalnum() and names_both(header.split(mark))), None)
-    if unusual is None:
-        return
-    if "  " in header:
+    if "  " in header and names_both(header.split()):
         made = shlex.quote(f"{path.stem}-mended.csv")
         command = f"python -c {shlex.quote(FIXED_WIDTH)} {shlex.quote(str(path))} {made}"
         raise DataError(f"{path}: spaces fill up the columns {', '.join(header.split())}.", Change(command=command))
+    unusual = next((mark for mark in header if _is_unusual(mark) and names_both(header.split(mark))), None)
+    if unusual is None:
+        return
     typed = unusual if unusual.isprintable() else f'"\\x{ord(unusual):02x}"'
     raise DataError(
         f"{path}: the header is one column, {header!r}. The delimiter looks like {unusual!r}.",
@@ -95,9 +98,15 @@ def refuse_one_column(path: Path, delimiter: str, header: str) -> None:
     )
 
 
+def _is_unusual(mark: str) -> bool:
+    """Whether a character separates cells in files of some programs, and is in no name of a column."""
+    return mark in UNUSUAL or ("\x01" <= mark <= "\x1f" and not mark.isspace())
+
+
 def refuse_spaced_quotes(path: Path, dialect: Dialect, columns: Mapping[str, Sequence[str]]) -> None:
     """Raises:
-    DataError: Every cell of a column is a space and something in quotes, which then are characters of the cell.
+    DataError: Every cell of a column with a usual name of texts or labels is a space and something in quotes, which
+        then are characters of the cell.
     """
     if dialect.quote is None or dialect.delimiter == " ":
         return
@@ -105,12 +114,14 @@ def refuse_spaced_quotes(path: Path, dialect: Dialect, columns: Mapping[str, Seq
     spaced = re.compile(rf"[ \t]+{quote}[^{quote}]*{quote}")
     for name, cells in columns.items():
         filled = [cell for cell in islice(cells, SAMPLED) if cell.strip()]
-        if len(filled) > 1 and all(map(spaced.fullmatch, filled)):
+        if name.lower().strip() in ROLE_NAMES and len(filled) > 1 and all(map(spaced.fullmatch, filled)):
             raise DataError(_spaced(path, dialect, f"{path}: column '{name}' holds cells such as {filled[0][:40]!r}."))
 
 
 def start_at(path: Path, line: int) -> Change:
-    """The command that leaves out the lines above the table."""
+    """What leaves out the lines above the table: a command, where the file is not packed."""
+    if path.suffix in PACKED:
+        return Change(text=f"If the table starts in line {line}, unpack the file and delete the lines above.")
     return Change(
         command=f"tail -n +{line} {shlex.quote(str(path))} > {_mended(path)}",
         note=f"if the table starts in line {line}",

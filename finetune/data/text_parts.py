@@ -14,6 +14,7 @@ from finetune.data.table import Table, UnusableColumn
 from finetune.errors import Change, DataError
 
 FIRST = 16  # bytes of a file that show whether it is a list
+LONGEST = 1_000_000  # characters of a text
 SAMPLED = 200  # rows in which the lists of two columns are compared
 GUESSES = frozenset({"prediction", "predictions", "predicted", "suggestion", "suggestions"})  # objects of a model
 PLACES = ("start", "end", "offset", "begin", "start_offset", "end_offset", "start_char", "startOffset")
@@ -37,13 +38,13 @@ def why_no_label(name: str, columns: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _holds_numbers(column: Sequence[Any]) -> bool:
-    """Whether the first filled cell is a whole number, or a list of such."""
+    """Whether the first filled cell is a place in a text, or a list of such; a time stamp is a larger number."""
     try:
         cell = next((cell for cell in column if cell is not None and cell != []), None)
     except UnusableColumn:
         return False
     parts = cell if isinstance(cell, list) else [cell]
-    return all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
+    return all(isinstance(part, int) and not isinstance(part, bool) and part < LONGEST for part in parts)
 
 
 def refuse_parts(table: Table, text: str, label: str | list[str]) -> None:

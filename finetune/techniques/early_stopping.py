@@ -73,7 +73,9 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         never = Change(settings={".min_epochs": 1}, note="the default: patience alone decides")
         if not self.stop:
             why = f"{self.min_epochs} never acts: with stop=false training never stops early."
-            return [Problem(why, ".min_epochs", found=self.min_epochs, changes=(never,))]
+            return [
+                Problem(why, ".min_epochs", found=self.min_epochs, changes=(never, Change(settings={".stop": True})))
+            ]
         earliest = self.selection_rule().within(budget.epochs).patience + 1
         if self.min_epochs >= budget.epochs:
             why = f"{self.min_epochs} of {_epochs(budget)}: training could never stop early."
@@ -90,7 +92,9 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return []
 
     def warnings(self, budget: Budget) -> list[Problem]:
-        if not self.stop or self.patience < budget.epochs - 1:
+        if not self.stop:
+            return self._unused_patience()
+        if self.patience < budget.epochs - 1:
             return []
         why = (
             f"with patience {self.patience}, {_epochs(budget)} cannot be stopped early: only the "
@@ -98,6 +102,12 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         )
         longer = Change(settings={"training.epochs": self.patience + 2}, note="or more")
         return [Problem(why, ".patience", found=self.patience, changes=(longer,))]
+
+    def _unused_patience(self) -> list[Problem]:
+        if self.patience == type(self).model_fields["patience"].default:
+            return []
+        why = f"{self.patience} has no effect: with stop=false training never stops early."
+        return [Problem(why, ".patience", found=self.patience, changes=(Change(settings={".stop": True}),))]
 
     def effect(self, budget: Budget) -> str | None:
         if not self.stop:

@@ -338,3 +338,54 @@ def test_texts_beside_labels_and_parts_of_a_table_are_joined_by_the_command(tmp_
         write(parts / f"part-{n}.csv", f"text,label\n{rows}")
     run(advised(parts), tmp_path)
     assert read(tmp_path / "parts-all.csv") == dict(ROWS)
+
+
+# --- what must stay readable ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["target_text", "comment/rating", "the question of the rating"])
+def test_one_column_whose_name_holds_two_usual_names_is_read(tmp_path: Path, header: str) -> None:
+    path = write(tmp_path / "d.csv", "\n".join([header, *(text for text, _ in ROWS)]))
+    table = read_sources(DataSection(source=str(path), text=header), labelled=False)["all"]
+    assert list(table.columns[header]) == [text for text, _ in ROWS]
+
+
+def test_a_row_of_usual_names_is_a_row_where_columns_are_given(tmp_path: Path) -> None:
+    lines = [f"{text},{label}" for text, label in ROWS]
+    path = write(tmp_path / "d.csv", "\n".join([*lines[:6], "text,category", *lines[6:]]))
+    assert read(path, columns=["text", "label"], header=False) == {**dict(ROWS), "text": "category"}
+
+
+def test_a_line_of_a_text_is_no_header(tmp_path: Path) -> None:
+    lines = [f'"{text}","{label}"' for text, label in ROWS]
+    path = write(tmp_path / "d.csv", "\n".join([*lines[:6], '"first line\ntext,label\nlast line","good"', *lines[6:]]))
+    assert read(path, header="auto", columns=["text", "label"])["first line\ntext,label\nlast line"] == "good"
+
+
+def test_quotes_behind_a_space_in_a_column_that_is_not_used_do_not_matter(tmp_path: Path) -> None:
+    notes = ['"n"', '"n"', *[""] * (len(ROWS) - 2)]
+    rows = [f"{text}, {note},{label}" for (text, label), note in zip(ROWS, notes, strict=True)]
+    assert read(write(tmp_path / "d.csv", "\n".join(["text,note,label", *rows]))) == dict(ROWS)
+
+
+def test_good_rows_above_bad_ones_are_not_advised_to_be_deleted(tmp_path: Path) -> None:
+    rows = [*(f"{text},{label}" for text, label in ROWS), "a, b,good", "c, d,bad"]
+    with refuses(DataError, "Put texts that contain ',' in quotes"):
+        read(write(tmp_path / "d.csv", "\n".join(["text,label", *rows])))
+
+
+def test_a_table_in_a_text_file_of_another_language(tmp_path: Path) -> None:
+    rows = {f"хорошая вещь номер {number}, są ładne": label for number, label in enumerate(LABELS)}
+    path = write(tmp_path / "d.txt", "\n".join(f"{text}\t{label}" for text, label in rows.items()))
+    assert read(path) == rows
+
+
+def test_guesses_are_no_labels_where_they_are_the_only_other_column(tmp_path: Path) -> None:
+    rows = [{"text": text, "prediction": {"label": label}} for text, label in ROWS]
+    with refuses(DataError, "'prediction.label' is a guess of a model"):
+        read(write_lines(tmp_path / "d.jsonl", rows))
+
+
+def test_time_stamps_are_no_places_in_a_text(tmp_path: Path) -> None:
+    rows = [{"text": text, "annotation": {"label": label, "start": 1_700_000_000}} for text, label in ROWS]
+    assert read(write_lines(tmp_path / "d.jsonl", rows)) == dict(ROWS)

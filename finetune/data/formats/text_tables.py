@@ -67,7 +67,8 @@ def _first_lines(path: Path) -> list[str]:
     except (OSError, FinetuneError):
         return []
     encoding = next((name for mark, name in WIDE_CODES if head.startswith(mark)), "latin-1")  # as every byte fits
-    lines = head.removeprefix(codecs.BOM_UTF8).decode(encoding, errors="replace").splitlines()
+    text = head.removeprefix(codecs.BOM_UTF8).decode(encoding, errors="replace")
+    lines = re.split("\r\n|\r|\n", text)  # as latin-1, bytes of other encodings are further ends of lines
     return [line for line in (lines[:-1] if len(head) == LOOKED_AT else lines) if line.strip()]
 
 
@@ -110,6 +111,8 @@ def _label_place(columns: Sequence[Sequence[str]]) -> int | None:
 
 
 def _two_columns(lines: Sequence[str], mark: str) -> list[str] | None:
+    if not lines or any(line.count(mark) != 1 for line in lines):
+        return None
     columns = _columns(lines, mark)
     place = _label_place(columns)
     return None if len(columns) != 2 or place is None else ["label", "text"] if place == 0 else ["text", "label"]
