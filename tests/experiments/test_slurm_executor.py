@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from finetune.errors import RecipeError
+from finetune.errors import HungUp, RecipeError
 from finetune.experiments.executors import slurm_executor
 from finetune.experiments.executors.slurm_executor import SlurmExecutor
 from finetune.experiments.executors.slurm_states import GONE, ask_states, is_over, judge
@@ -206,3 +206,20 @@ def test_several_runs_on_a_gpu_are_slurms_to_arrange() -> None:
     with refuses(RecipeError, "--jobs-per-gpu 2: SLURM gives a job whole GPUs.*SBATCH_GRES=shard:1"):
         SlurmExecutor("auto", 4, 2)
     assert SlurmExecutor("auto", 10_000).slots == 1000
+
+
+@pytest.mark.usefixtures("slurm_cluster")
+@pytest.mark.parametrize(("interrupt", "cancels"), [(KeyboardInterrupt, True), (HungUp, False)])
+def test_ctrl_c_cancels_the_jobs_and_a_lost_connection_does_not(
+    monkeypatch: pytest.MonkeyPatch, interrupt: type[KeyboardInterrupt], cancels: bool
+) -> None:
+    def stop(jobs: list[str]) -> None:
+        raise interrupt
+
+    executor, cancelled = SlurmExecutor("1"), list[list[str]]()
+    monkeypatch.setattr(executor, "_submit", lambda tasks: ["job"])
+    monkeypatch.setattr(executor, "_look_at_states", stop)
+    monkeypatch.setattr(executor, "_cancel", cancelled.append)
+    with pytest.raises(interrupt):
+        executor.run(SimpleNamespace(next=iter(["task", None]).__next__), lambda event: None)  # type: ignore[arg-type]
+    assert cancelled == [["job"]] * cancels
