@@ -389,3 +389,25 @@ def test_guesses_are_no_labels_where_they_are_the_only_other_column(tmp_path: Pa
 def test_time_stamps_are_no_places_in_a_text(tmp_path: Path) -> None:
     rows = [{"text": text, "annotation": {"label": label, "start": 1_700_000_000}} for text, label in ROWS]
     assert read(write_lines(tmp_path / "d.jsonl", rows)) == dict(ROWS)
+
+
+def test_the_command_for_delimiters_at_the_end_keeps_an_empty_last_cell(tmp_path: Path) -> None:
+    rows = [f"{text},{label}," for text, label in ROWS]
+    path = write(tmp_path / "d.csv", "\n".join(["text,label", "unlabelled,", *rows, ""]))
+    run(advised(path), tmp_path)
+    assert "unlabelled,\n" in (tmp_path / "d-mended.csv").read_text(encoding="utf-8")
+
+
+def test_files_with_carriage_returns_are_not_joined_by_paste(tmp_path: Path) -> None:
+    (tmp_path / "X_train.csv").write_bytes("".join(f"{text}\r\n" for text, _ in [("text", ""), *ROWS]).encode())
+    (tmp_path / "y_train.csv").write_bytes("".join(f"{label}\r\n" for _, label in [("", "label"), *ROWS]).encode())
+    with pytest.raises(DataError) as error:
+        loaded(tmp_path)
+    assert not any("paste" in str(change.command) for change in error.value.problems[0].changes)
+
+
+def test_a_delimiter_that_is_set_and_in_the_texts_is_no_traceback(tmp_path: Path) -> None:
+    lines = [f"{text}, {', '.join('x' * (n % 3))}\t{label}" for n, (text, label) in enumerate(ROWS)]
+    path = write(tmp_path / "d.txt", "\n".join(lines))
+    with refuses(DataError, "d.txt"):
+        read(path, delimiter=",")
