@@ -19,6 +19,14 @@ from diagnosis_cases import Case, World, truth_of
 
 MOST_VALIDATION = 300  # rows, of those of a set
 GIVES_LOSSES = 1  # a world with an odd seed is shown with its log losses
+COLUMNS = {  # of an evaluation in a case -> of the table
+    "train": "train_probe_score",
+    "score": "validation_score",
+    "truth": "test_score",
+    "train_loss": "train_probe_nll",
+    "loss": "validation_nll",
+    "truth_loss": "test_nll",
+}
 TRAINED_ON_ALL, RIVALS = "refit", ("tfidf-lr", "frozen-lr", "setfit", "plain-trainer")
 
 
@@ -48,10 +56,7 @@ def _case_of(row: dict[str, str], sets: Path, table: str) -> Case | None:
     majority = max(labels.values()) / labels.total()
     validation = min(MOST_VALIDATION, _labels(sets / row["set"] / "validation.csv").total())
     world = World(row["arm"], GIVES_LOSSES, int(row["n"]), validation, len(labels), form="numbers")
-    parts = {"train": "train_probe", "": "validation", "truth": "test"}
-    scores = {name or "score": float(row[f"{part}_score"]) for name, part in parts.items()}
-    losses = {f"{name}_loss".strip("_"): float(row[f"{part}_nll"]) for name, part in parts.items()}
-    epochs = [scores | losses]
+    epochs = [{key: float(row[column]) for key, column in COLUMNS.items()}]
     truth = truth_of(world, epochs, majority)
     name = f"{table}: {row['set']}, {row['n']} rows, seed {row['seed']}, {row['arm']}"
     return None if truth is None else Case(name, world, truth, majority, epochs)

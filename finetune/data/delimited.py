@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from finetune.data.header import (
     refuse_late_header,
 )
 from finetune.data.preface import Preface, find_preface
-from finetune.data.ragged import ragged, refuse_one_column, refuse_spaced_quotes
+from finetune.data.ragged import mend, ragged, refuse_one_column, refuse_spaced_quotes
 from finetune.data.readings import (
     SAMPLED,
     Fit,
@@ -348,11 +347,10 @@ def _refuse_stray_return(reading: _Reading, first: int, last: int) -> None:
     path, strays = reading.file.path, reading.file.stray_returns
     line = next((number for number in range(first - 1, last + 1) if number in strays), None)
     if line is not None:
-        mended = shlex.quote(f"{path.stem}-mended{path.suffix}")
         raise DataError(
             f"{path} line {line}: ends with a carriage return alone (CR), where other lines of the file end with LF. "
             "Inside a text it must be in quotes, or a space.",
-            Change(command=f"perl -pe 's/\\r(?!\\n)/ /g' {shlex.quote(str(path))} > {mended}", note="makes it a space"),
+            mend(path, r"s/\r(?!\n)/ /g", "makes it a space"),
         )
 
 

@@ -13,7 +13,7 @@ from finetune.data.column_names import distinct_names
 from finetune.data.dataset_sets import KNOWN_SPLITS
 from finetune.data.encoding import TextFile
 from finetune.data.numbers import as_number
-from finetune.data.preface import CELL_ENDS, ROLE_NAMES, Preface, late_header
+from finetune.data.preface import ROLE_NAMES, Preface, late_header, names_both
 from finetune.data.ragged import start_at
 from finetune.data.readings import lines_from
 from finetune.data.table import UNREADABLE
@@ -108,11 +108,11 @@ def refuse_late_header(
     """
     if len(first) < 2 or names_columns(first, section) or section.header != "auto" or section.columns is not None:
         return
-    line = late_header(file)
-    if line is None or line <= last:
+    if not any(map(names_both, below)):  # a line of a text may name them, too
         return
-    named = next(lines_from(file, line - 1)).strip()
-    if any("".join(row) == "".join(CELL_ENDS.split(named.replace('"', ""))) for row in below):  # no line of a text
+    line = late_header(file)
+    if line is not None and line > last:
+        named = next(lines_from(file, line - 1)).strip()
         raise DataError(
             f"{file.path} line {line}: names columns ({named}), and other lines stand above it.",
             start_at(file.path, line),

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from finetune.data.compressed import is_compressed
 from finetune.data.dialect import Dialect
 from finetune.data.preface import MARKS, ROLE_NAMES, names_both
 from finetune.data.readings import DELIMITERS, described, shown_mark
 from finetune.errors import Change, DataError, Problem
 
-UNUSUAL = "^~¦§¬"
-PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
+UNUSUAL = "^~¦§¬"  # characters between cells that are in no name
 SAMPLED = 50  # rows that show how the cells of a column are enclosed
 FIXED_WIDTH = (  # columns start where their names do
     'import re, sys, pandas; head = open(sys.argv[1], encoding="utf-8-sig").readline(); '
@@ -37,15 +37,14 @@ def ragged(path: Path, dialect: Dialect, names: list[str], line: int, cells: lis
     """
     delimiter, quote = dialect.delimiter, dialect.quote
     why = f"{path} line {line}: {len(cells)} cells where the header has {len(names)} ({', '.join(names)})."
-    tidied = _mended(path)
     if len(cells) > len(names) and any(quote and cell.startswith((f" {quote}", f"\t{quote}")) for cell in cells):
         return _spaced(path, dialect, why)
     if len(cells) > len(names) and any(cell.startswith(CURLY) for cell in cells):
-        command = f"perl -CSD -pe 's/[\\x{{201c}}-\\x{{201e}}]/\"/g' {shlex.quote(str(path))} > {tidied}"
-        return Problem(
-            f"{why} Cells are enclosed in curly quotes, which are characters of a text.",
-            changes=(Change(command=command, note="makes them straight; the encoding must be UTF-8"),),
+        straight = mend(
+            path, 's/[\\x{201c}-\\x{201e}]/"/g', "makes them straight; the encoding must be UTF-8", "-CSD -pe"
         )
+        why += " Cells are enclosed in curly quotes, which are characters of a text."
+        return Problem(why, changes=(straight,))
     may_be_title = is_usual and not ROLE_NAMES & {name.lower().strip() for name in names}
     if len(cells) > len(names) and line > 2 and (may_be_title or len(names) == 1):
         below = start_at(path, line)
@@ -53,16 +52,13 @@ def ragged(path: Path, dialect: Dialect, names: list[str], line: int, cells: lis
         return Problem(f"{why} Does the table start below line {line - 1}?{quoted}", changes=(below,))
     if len(cells) == len(names) + 1 and not cells[-1].strip() and line > 1:
         code = f"s/\\Q{delimiter}\\E(\\r?)$/$1/ if tr/{delimiter}// == {len(names)}"
-        cut = Change(command=f"perl -lpe {shlex.quote(code)} {shlex.quote(str(path))} > {tidied}", note="removes it")
-        return Problem(f"{why} A {shown_mark(delimiter)} stands at its end, with nothing behind it.", changes=(cut,))
+        why += f" A {shown_mark(delimiter)} stands at its end, with nothing behind it."
+        return Problem(why, changes=(mend(path, code, "removes it", "-lpe"),))
     if len(cells) == 1 < len(names):
         other = next((mark for mark in DELIMITERS if cells[0].count(mark) == len(names) - 1), None)
         if other is not None and is_usual:
-            command = (
-                f"perl -pe {shlex.quote(f'tr/{delimiter}/{other}/ if $. == 1')} {shlex.quote(str(path))} > {tidied}"
-            )
-            mend = Change(command=command, note="makes the first line like the others")
-            return Problem(f"{why} In the rows {shown_mark(other)} stands between cells.", changes=(mend,))
+            alike = mend(path, f"tr/{delimiter}/{other}/ if $. == 1", "makes the first line like the others")
+            return Problem(f"{why} In the rows {shown_mark(other)} stands between cells.", changes=(alike,))
     if len(cells) > len(names) and quote is not None:
         return Problem(f'{why} Put texts that contain {shown_mark(delimiter)} in quotes: "like{delimiter} this".')
     mark = next((mark for mark in MARKS if cells[0].startswith(mark)), None)
@@ -120,7 +116,7 @@ def refuse_spaced_quotes(path: Path, dialect: Dialect, columns: Mapping[str, Seq
 
 def start_at(path: Path, line: int) -> Change:
     """What leaves out the lines above the table: a command, where the file is not packed."""
-    if path.suffix in PACKED:
+    if is_compressed(path):
         return Change(text=f"If the table starts in line {line}, unpack the file and delete the lines above.")
     return Change(
         command=f"tail -n +{line} {shlex.quote(str(path))} > {_mended(path)}",
@@ -131,11 +127,15 @@ def start_at(path: Path, line: int) -> Change:
 def _spaced(path: Path, dialect: Dialect, why: str) -> Problem:
     quote, delimiter = dialect.quote or '"', dialect.delimiter
     code = f"s/\\Q{delimiter}\\E +{quote}/{delimiter}{quote}/g"
-    command = f"perl -pe {shlex.quote(code)} {shlex.quote(str(path))} > {_mended(path)}"
     return Problem(
         f"{why} A quote encloses a cell only at its start; here a space is before it.",
-        changes=(Change(command=command, note="removes such spaces"),),
+        changes=(mend(path, code, "removes such spaces"),),
     )
+
+
+def mend(path: Path, code: str, note: str, options: str = "-pe") -> Change:
+    """The command that writes a corrected copy of the file, line by line, by Perl."""
+    return Change(command=f"perl {options} {shlex.quote(code)} {shlex.quote(str(path))} > {_mended(path)}", note=note)
 
 
 def _mended(path: Path) -> str:

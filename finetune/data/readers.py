@@ -141,9 +141,9 @@ def named_reader(name: str | None) -> Reader | None:
 
 
 def find_reader(path: Path, named: str | None = None) -> Reader | None:
-    """The named reader; or that of an existing file by its suffix (that of its content, if it is compressed), or one
-    that recognises the file or folder. None for a folder or archive if a reader of files is named: it is used for the
-    files in it."""
+    """The named reader; or that of an existing file by its suffix (that of its content, if it is compressed; the lines
+    of a `.txt` file tell whether it is a table), or one that recognises the file or folder. None for a folder or
+    archive if a reader of files is named: it is used for the files in it."""
     chosen = named_reader(named)
     if chosen is not None:
         return None if chosen.suffixes and (path.is_dir() or is_archive(path)) else chosen

@@ -85,10 +85,15 @@ def _one_row_each(origin: str, parent: str) -> list[Change]:
     """The command that makes a row of each part, for JSON whose rows are objects of a list or a line each."""
     path = Path(origin)
     by_line = path.suffix in (".jsonl", ".ndjson")
-    if not path.is_file() or not (by_line or path.read_bytes()[:FIRST].lstrip()[:1] == b"["):
+    if not path.is_file() or not (by_line or _is_list(path)):
         return []
     keys = "".join(f"[{json.dumps(key)}]" for key in parent.split("."))
     code = PER_PART.format(rows="map(json.loads, file)" if by_line else "json.load(file)", path=keys)
     made = path.with_name(f"{path.stem}-rows.jsonl")
     command = f"python -c {shlex.quote(code)} {shlex.quote(origin)} > {shlex.quote(str(made))}"
     return [Change(command=command, note=f"a row for each of '{parent}'")]
+
+
+def _is_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(FIRST).lstrip()[:1] == b"["
