@@ -125,6 +125,8 @@ class EarlyStopping(Technique, TrainingPlan, KeptWeights):
         return f"{stopped} epoch {run.epochs:g} of {run.budget.epochs}; {kept}"
 
     def with_epochs_scaled(self, factor: float) -> Self:
+        if not self.stop:  # nothing is counted
+            return self
         least = (
             self.min_epochs if self.min_epochs == 1 else round(self.min_epochs * factor)
         )  # 1: patience alone decides

@@ -23,6 +23,7 @@ from finetune.reports.run_content import run_facts
 from finetune.techniques import Budget, SelectionRule
 from finetune.techniques.early_stopping import EarlyStopping
 from finetune.training.prepare import prepare
+from finetune.training.record import warning_texts
 from finetune.training.selection import Selector
 from tests.conftest import labelled_texts, write_csv
 from tests.raising import typed
@@ -291,6 +292,19 @@ def test_without_stop_no_patience_ends_a_run_and_one_that_was_set_is_a_warning(p
     assert stopping.problems(budget(6)) == []
     assert [problem.key for problem in stopping.warnings(budget(6))] == ([] if patience == 3 else [".patience"])
     assert stopping.effect(budget(6)) == "never stops; keeps the best checkpoint"
+
+
+def test_without_stop_more_epochs_for_few_rows_make_no_warning() -> None:
+    """`training.min_steps` raises the epochs, and with them the patience of runs that may stop."""
+    assert EarlyStopping().with_epochs_scaled(1.7).patience == 5
+    assert EarlyStopping(stop=False).with_epochs_scaled(1.7).warnings(budget(17)) == []
+    (warning,) = EarlyStopping(stop=False, patience=5).with_epochs_scaled(1.7).warnings(budget(17))
+    assert warning.found == 5, "as it was set"
+
+
+def test_strong_on_few_rows_warns_of_nothing_that_nobody_set(write_recipe: Write) -> None:
+    recipe = resolve(str(write_recipe(training={"min_steps": 200})), "strong").recipe
+    assert not [text for text in warning_texts(prepare(recipe)) if "early_stopping" in text]
 
 
 def test_without_stop_min_epochs_is_refused() -> None:
