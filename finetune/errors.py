@@ -175,7 +175,7 @@ _NO_TEXT = re.compile(r"\s*|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?
 
 def _yaml(value: Any) -> str:
     """A value as --set reads it; what a terminal does not show or copy faithfully is escaped."""
-    if isinstance(value, str) and not _NO_TEXT.fullmatch(value):
+    if isinstance(value, str) and value == _escape_unseen(value) and not _NO_TEXT.fullmatch(value):
         return value
     return _escape_unseen(json.dumps(value, ensure_ascii=False))
 

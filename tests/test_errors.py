@@ -85,7 +85,10 @@ def test_a_place_keeps_its_name_in_python_unless_it_has_another() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [5, 1e-5, 0.1, True, None, "text", "5", "1e-5", ".5", "-3", "5.", "true", "NULL", "~", "", "off", "a b", ["0"], {}],
+    [
+        *[5, 1e-5, 0.1, True, None, "text", "5", "1e-5", ".5", "-3", "5.", "true", "NULL", "~", "", "off", "a b"],
+        *["a\x01b", "\x1f", ["0"], {}],
+    ],
 )
 def test_a_setting_is_read_back_as_the_value_that_it_was(value: Any) -> None:
     (typed,) = shlex.split(Change(settings={"data.text": value}).for_command_line().removeprefix("--set "))

@@ -224,7 +224,7 @@ def _rename(header: Header, where: str, names: list[str], first: list[str]) -> N
         )
     header.names = list(names)
     if not header.is_line:
-        header.notes.append(f"{where}: is the first row; the columns are named by data.columns")
+        header.notes.append(f"{where}: is the first row; the columns are called {', '.join(names)}")
     elif first != names:
         said = f"{where}: is the header ({', '.join(first)}), which data.columns replaces"
         as_row = Change(settings={"data.header": False}).for_command_line()

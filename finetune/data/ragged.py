@@ -87,10 +87,9 @@ def refuse_one_column(path: Path, delimiter: str, header: str) -> None:
     unusual = next((mark for mark in header if _is_unusual(mark) and names_both(header.split(mark))), None)
     if unusual is None:
         return
-    typed = unusual if unusual.isprintable() else f'"\\x{ord(unusual):02x}"'
     raise DataError(
         f"{path}: the header is one column, {header!r}. The delimiter looks like {unusual!r}.",
-        Change(settings={"data.delimiter": typed}),
+        Change(settings={"data.delimiter": unusual}),
     )
 
 

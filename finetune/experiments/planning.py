@@ -29,6 +29,8 @@ from finetune.training.facts import declared_cost
 from finetune.training.prepare import check_run
 from finetune.training.rate_folds import row_passes
 
+AGAIN = "Type the experiment's command again: it rewrites the file."
+
 
 def plan_runs(variants: Sequence[Variant], seeds: Sequence[int], folds: int | None, data: Loader) -> list[Job]:
     """All runs of the table, checked except for the weights; seed by seed, so that an unfinished experiment has pairs.
@@ -166,19 +168,23 @@ def read_jobs(folder: ComparisonFolder) -> WrittenJobs:
             f"{path}: no such file. Name the folder of a comparison, an ablation, a curve or a sweep that was started.",
         ) from error
     except Exception as error:  # whatever JSON of others makes of it
-        again = Change(text="Type the experiment's command again: it rewrites the file.")
-        raise OutputError(f"{path}: cannot be read: {what_is_wrong(error)}.", again) from error
+        raise OutputError(f"{path}: cannot be read: {what_is_wrong(error)}.", Change(text=AGAIN)) from error
 
 
 def job_of(written: WrittenJob, path: Path) -> Job:
     """One of those jobs.
 
     Raises:
-        RecipeError: This version does not know its kind or recipe.
+        OutputError: This version does not know its kind or recipe.
     """
     if written.kind not in KINDS:
-        raise RecipeError(f"{path}: a job of kind '{written.kind}' is unknown to this version of finetune.")
-    return Job(written.entry(), resolve(written.recipe).recipe)
+        raise OutputError(f"{path}: a job of kind '{written.kind}' is unknown to this version of finetune.")
+    try:
+        return Job(written.entry(), resolve(written.recipe).recipe)
+    except RecipeError as error:
+        first = error.problems[0]
+        why = f"{path}: the recipe of the job {written.folder} is not valid: {first.key}: {first.why}"
+        raise OutputError(why, Change(text=AGAIN)) from error
 
 
 def write_texts(folder: ComparisonFolder, jobs: Sequence[Job], data: Loader) -> None:

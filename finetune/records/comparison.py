@@ -189,6 +189,11 @@ class ComparisonFolder:
             return _as_now(Manifest.model_validate(checked(content)))
         except OutputError:
             raise
+        except FileNotFoundError as error:
+            raise OutputError(
+                f"{path}: no such file. It lists the runs of an experiment. Type the experiment's command again: "
+                "finished runs are kept."
+            ) from error
         except Exception as error:  # whatever JSON of others makes of it
             raise OutputError(
                 f"{path}: is not a readable manifest: {what_is_wrong(error)}. Delete it and run the "

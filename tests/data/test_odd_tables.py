@@ -230,6 +230,11 @@ def test_unusual_delimiters_and_columns_of_fixed_width_are_named(tmp_path: Path)
     with refuses(DataError, r"--set 'data.delimiter=\^'"):
         read(path)
     assert read(path, delimiter="^") == dict(ROWS)
+    path = write(tmp_path / "u.csv", "text\x01label\n" + "".join(f"{text}\x01{label}\n" for text, label in ROWS))
+    with refuses(DataError, r'--set \'data.delimiter="\\u0001"\'') as caught:
+        read(path)
+    assert caught.value.problems[0].changes[0].settings == {"data.delimiter": "\x01"}
+    assert read(path, delimiter="\x01") == dict(ROWS)
     path = write(tmp_path / "e.csv", f"{'text':40}label\n" + "".join(f"{text:40}{label}\n" for text, label in ROWS))
     run(advised(path), tmp_path)
     assert read(tmp_path / "e-mended.csv") == dict(ROWS)

@@ -143,6 +143,11 @@ def test_a_folder_without_a_comparison_is_refused(tmp_path: Path) -> None:
         ({"folder": "/tmp/elsewhere"}, "is not a folder inside"),
         ({"folder": "C:\\elsewhere"}, "is not a folder inside"),
         ({"folder": "."}, "is not a folder inside"),
+        (
+            {"recipe": {"training": {"epochs": -1}}},
+            r"recipe of the job cells/none-\S+ is not valid: .* again: it rewrites",
+        ),
+        ({"kind": "made-up"}, "a job of kind 'made-up' is unknown"),
         ([], "cannot be read: it holds no JSON object"),
     ],
 )
@@ -160,6 +165,12 @@ def test_jobs_of_others_that_do_not_fit_are_refused_before_anything_runs(
     with refuses(OutputError, rf"jobs\.json: .*{told}"):
         work(started)
     assert sorted(started.parent.rglob("*")) == before
+
+
+def test_a_missing_manifest_is_said(started: Path) -> None:
+    (started / "comparison.json").unlink()
+    with refuses(OutputError, r"comparison\.json: no such file\. .* Type the experiment's command again"):
+        work(started)
 
 
 def test_a_manifest_names_no_folder_outside(started: Path) -> None:
