@@ -10,7 +10,7 @@ from finetune.checks.base import EXAMPLES, NAMED, FoundRow, LocatedFinding, perc
 from finetune.data.label_cells import BOXES
 from finetune.data.labels import can_drop, count_labels, drop_change
 from finetune.data.rows import Data, names_of
-from finetune.data.spellings import one_spelling, placeholders, same_spellings, shown
+from finetune.data.spellings import before_spreadsheet, one_spelling, placeholders, same_spellings, shown
 from finetune.errors import shorten
 from finetune.recipe import DataSection
 from finetune.records.schema import Finding
@@ -33,6 +33,7 @@ def check_label_variants(data: Data, section: DataSection) -> list[Finding]:
     return [
         *_spellings(data, section, counts),
         *_placeholders(data, section, counts),
+        *_dates(data, section, counts),
         *_written_values(data, counts),
         *_standing_alone(data, section, counts),
     ]
@@ -90,6 +91,28 @@ def _drop(data: Data, section: DataSection, names: Sequence[str]) -> str:
         return "Label these rows: without them a split or all but one of the classes would be empty"
     drop = drop_change([*section.drop_labels, *names]).for_command_line()
     return f"To leave these rows out: {drop}. If it is a class of its own, there is nothing to do"
+
+
+def _dates(data: Data, section: DataSection, counts: Counter[str]) -> list[Finding]:
+    """Ranges such as 1-2 that a spreadsheet has made dates."""
+    before = before_spreadsheet(counts)
+    if not before:
+        return []
+    rows = sum(counts[name] for name in before)
+    change = one_spelling(section, counts, [[range_, name] for name, range_ in before.items()])
+    return [
+        LocatedFinding(
+            check="label_variants",
+            level="warning",
+            text=f"{verb(len(before), 'Class', 'Classes')} "
+            f"{shorten([f'{shown(name)} ({counts[name]})' for name in before], NAMED)} "
+            f"{verb(len(before), 'is a date', 'are dates')}, and other classes are none. Has a spreadsheet changed "
+            f"{verb(len(before), 'a range', 'ranges')} such as {next(iter(before.values()))}?",
+            figures={"names": len(before), "rows": rows},
+            **_rows_of(data, list(before)),
+            advice=f"If so: {change.for_command_line()}",
+        )
+    ]
 
 
 def _written_values(data: Data, counts: Counter[str]) -> list[Finding]:

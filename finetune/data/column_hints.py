@@ -111,7 +111,12 @@ def _by_length(table: Table, names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _by_values(table: Table, names: list[str], label_names: tuple[str, ...]) -> list[tuple[str, str]]:
     """Columns of few values that repeat, the likeliest label first."""
-    counts = {name: count for name in names if (count := _values_that_repeat(table, name)) is not None}
+    counts = {
+        name: count
+        for name in names
+        if (count := _values_that_repeat(table, name)) is not None
+        and not _speaks_of_splits(name, few_values(table, name) or Counter())
+    }
 
     def rank(name: str) -> tuple[bool, bool, int]:
         is_called = any(word in name.lower() for word in label_names if len(word) > 3)

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from finetune.data.dialect import OPEN, Block, Dialect
+from finetune.data.drawn_tables import refuse_drawn
 from finetune.data.encoding import TextFile
 from finetune.data.header import (
     NAMELESS,
@@ -99,6 +100,8 @@ def read_delimited(file: TextFile, section: DataSection, usual: str) -> Table:
     Raises:
         DataError: There is no header, or a row is malformed or has another number of cells (with its line number).
     """
+    if section.delimiter is None:
+        refuse_drawn(file.path, lines_from(file, 0))
     preface = find_preface(file, section)
     first_way = ways(section)[0]
     _check_delimiter(section, first_way)

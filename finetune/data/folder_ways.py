@@ -17,6 +17,12 @@ from finetune.errors import Change
 WORDS = re.compile(r"[\W_]+")  # between the words of a name
 LABELS = frozenset({"y", "label", "labels", "target", "targets"})
 MOST_FILES = 50  # that are put together by one command
+PARTITION = re.compile(r"\w+=.+")
+PARTITIONED = frozenset({".csv", ".parquet", ".feather"})
+BY_ARROW = (
+    "import sys, pyarrow.dataset as sets; sets.dataset(sys.argv[1], format=sys.argv[2], "
+    'partitioning="hive").to_table().to_pandas().to_csv(sys.argv[3], index=False)'
+)
 COMPARED = 1 << 20  # lines that are counted
 
 
@@ -40,7 +46,7 @@ def ways_to_read(folder: Path, files: Sequence[Path]) -> list[Change]:
     pair = by_split["train"] or files
     if len(pair) == 2 and any({*_words(file)} & LABELS for file in pair):
         return _side_by_side(sorted(pair, key=lambda file: bool({*_words(file)} & LABELS)))
-    return _one_after_another(folder, files)
+    return _one_after_another(folder, files) or _by_class(folder, files) or _partitions(folder)
 
 
 def _words(file: Path) -> list[str]:
@@ -98,3 +104,34 @@ def _one_after_another(folder: Path, files: Sequence[Path]) -> list[Change]:
     named = " ".join(shlex.quote(str(file)) for file in files)
     command = f"awk 'FNR > 1 || NR == 1' {named} > {shlex.quote(str(made))}"
     return [Change(command=command, note="all of them, which have the same header")]
+
+
+def _by_class(folder: Path, files: Sequence[Path]) -> list[Change]:
+    """A file for each class, with one text per line: pos.txt and neg.txt, or rt-polarity.pos and rt-polarity.neg."""
+    by_suffix = len({file.stem for file in files}) == 1 and len({file.suffix for file in files}) == len(files)
+    if not 1 < len(files) <= MOST_FILES or not (by_suffix or all(file.suffix == ".txt" for file in files)):
+        return []
+    if min(map(_lines, files)) < 2:
+        return []
+    label = r'sub(/.*\./, "", label)' if by_suffix else r'sub(/.*\//, "", label); sub(/\.txt$/, "", label)'
+    code = (
+        rf'BEGIN {{print "label\ttext"}} FNR == 1 {{label = FILENAME; {label}}} '
+        r'NF {sub(/\r$/, ""); gsub(/\t/, " "); print label "\t" $0}'
+    )
+    made = folder.with_name(f"{folder.name}-all.tsv")
+    named = " ".join(shlex.quote(str(file)) for file in files)
+    command = f"awk {shlex.quote(code)} {named} > {shlex.quote(str(made))}"
+    return [Change(command=command, note="if each holds the texts of one class, one per line")]
+
+
+def _partitions(folder: Path) -> list[Change]:
+    """Folders such as `label=pos`, which name a column and its value for all of their rows."""
+    if is_archive(folder):
+        return []
+    parts = [part for part in folder.iterdir() if part.is_dir() and PARTITION.fullmatch(part.name)]
+    kinds = {data_suffix(file) for part in parts for file in part.rglob("*.*")} & PARTITIONED
+    if not parts or len(kinds) != 1:
+        return []
+    arguments = [str(folder), kinds.pop().removeprefix("."), str(folder.with_name(f"{folder.name}-all.csv"))]
+    command = f"python -c {shlex.quote(BY_ARROW)} {' '.join(map(shlex.quote, arguments))}"
+    return [Change(command=command, note="the names of its folders are cells")]

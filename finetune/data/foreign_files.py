@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
+from finetune.data.drawn_tables import FRAMED
 from finetune.errors import Change, DataError
 
 BY_PANDAS = "import sys, pandas; pandas.{}.to_csv(sys.argv[2], index=False)"
@@ -41,11 +44,10 @@ COMMANDS = {
         ("sqlite3 -csv -header {file} 'select * from TABLE' > {made}", ".csv", "sqlite3 FILE .tables lists the tables"),
     ),
     ".rds": ('Rscript -e "write.csv(readRDS(commandArgs(TRUE)[1]), row.names=FALSE)" {file} > {made}', ".csv", ""),
-    ".md": (
-        r"grep '^ *|' {file} | grep -v '^[ |:-]*$' | sed 's/^ *| *//; s/ *| *$//; s/ *| */\t/g' > {made}",
-        ".tsv",
-        "the tables in it",
-    ),
+    ".md": (FRAMED, ".tsv", "the tables in it"),
+    **dict.fromkeys((".tar", ".tgz"), ("tar -xf {file}", "", "unpacks it")),
+    ".7z": ("7z x {file}", "", "unpacks it"),
+    ".rar": ("unrar x {file}", "", "unpacks it"),
     ".js": ("sed '1s/^[^=]*= *//' {file} > {made}", ".json", "JSON with a name before it, as archives of Twitter have"),
 }
 TEXTS = {
@@ -58,6 +60,14 @@ TEXTS = {
         (".docx", ".doc", ".odt", ".pdf", ".rtf"), "Copy its table into a spreadsheet, and save that as CSV UTF-8."
     ),
 }
+# Lines of Rasa 2 and before: `## intent:greet`, then `- hello [there](place)`.
+INTENTS = re.compile(rb"^##? intent:", re.MULTILINE)
+RASA = (
+    r"""awk 'BEGIN {{print "label\ttext"}} /^#/ {{label = ""}} """
+    r"""/^## *intent:/ {{label = $0; sub(/.*intent: */, "", label)}} """
+    r"""/^- / && label {{gsub(/\[|\]\([^)]*\)|\]\{{[^}}]*\}}/, ""); print label "\t" substr($0, 3)}}' {file} > {made}"""
+)
+LOOKED_AT = 1 << 16  # bytes at the start of a file
 PAGE = (b"<!doctype html", b"<html")
 LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -75,8 +85,34 @@ def way_to_read(path: Path, suffix: str) -> Change | None:
         return Change(command=f"python -c {code} {file} {made}", note="needs pip install pyreadstat")
     if suffix in COMMANDS:
         command, made, note = COMMANDS[suffix]
+        if suffix == ".md" and INTENTS.search(_start(path)):
+            command, note = RASA, "the intents of Rasa in it"
         return Change(command=command.format(file=file, made=shlex.quote(str(path.with_suffix(made)))), note=note)
     return Change(text=TEXTS[suffix]) if suffix in TEXTS else None
+
+
+def ways_by_content(path: Path) -> list[Change]:
+    """How a file whose suffix says nothing may be read, by its first lines."""
+    start = _start(path).lstrip()
+    lines = start.splitlines()[:-1] if len(start) > LOOKED_AT // 2 else start.splitlines()
+    if start[:1] in (b"{", b"["):
+        by_line = start[:1] == b"{" and lines[0].rstrip().endswith(b"}")
+        return [Change(settings={"data.format": "jsonl" if by_line else "json"})]
+    as_table = Change(settings={"data.format": "csv"}, note="if it is a table")
+    words = Counter(line.split(b" ", 1)[0] for line in lines if b" " in line.strip())
+    if len(words) < 2 or min(words.values()) < 2 or words.total() < len(lines):
+        return [as_table]
+    made = shlex.quote(str(path.with_suffix(".txt")))
+    command = f"sed 's/ /\\t/' {shlex.quote(str(path))} > {made}"
+    return [Change(command=command, note="if each line starts with its label"), as_table]
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LOOKED_AT)
+    except OSError:  # in an archive, or gone meanwhile
+        return b""
 
 
 def refuse_page(path: Path, head: bytes) -> None:

@@ -124,17 +124,18 @@ def _data_files(folder: Path, named: str | None) -> list[Path]:
 
 def _no_train(folder: Path, candidates: list[Path], named: str | None) -> DataError:
     """The error of a folder or archive with no file called train: what it holds, and how one of its files is read."""
-    files = candidates or (_files_in(folder) if is_archive(folder) else [])  # those of a folder may be any
+    files = candidates or _files_in(folder)
     held = f" It holds {shorten([str(path.relative_to(folder)) for path in files], SHOWN)}." if files else ""
     kind = next((name for name, each in known_readers().items() if each.recognises and each.recognises(folder)), None)
     as_kind = [Change(settings={"data.format": None}, note=f"it is a {kind}")] if kind and named else []
     as_table = {} if candidates else {"data.format": "tsv"}
-    alone = [Change(settings=as_table, arguments={"data": str(path)}, note="that file alone") for path in files[:2]]
+    tables = candidates or (files if is_archive(folder) else [])  # those of a folder may be any
+    alone = [Change(settings=as_table, arguments={"data": str(path)}, note="that file alone") for path in tables[:2]]
     return DataError(
         f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
         f"{', '.join(known_suffixes())}.{held}",
         *as_kind,
-        *([] if named else ways_to_read(folder, candidates)),
+        *([] if named else ways_to_read(folder, files)),
         *alone,
         key="data.source",
         found=str(folder),

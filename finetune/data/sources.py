@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetune.data.compressed import data_suffix, is_archive
 from finetune.data.dataset_sets import HUB_SETTINGS, read_hub_set
-from finetune.data.foreign_files import way_to_read
+from finetune.data.foreign_files import way_to_read, ways_by_content
 from finetune.data.formats.exports import EXPORTS, find_export, plain_table, text_table
 from finetune.data.formats.joining import join_texts
 from finetune.data.formats.names import same_name, typed_name
@@ -200,7 +200,7 @@ def _reader_of(path: Path, section: DataSection, labelled: bool) -> Reader:
         way = way_to_read(path, data_suffix(path))
         raise DataError(
             f"{path}: {expected}, found '{data_suffix(path) or 'no suffix'}'{inside}.",
-            way or Change(settings={"data.format": "csv"}, note="if it is a table"),
+            *([way] if way else ways_by_content(path)),
         )
     return reader if labelled or reader.read_texts is None else replace(reader, read=reader.read_texts)
 

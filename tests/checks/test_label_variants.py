@@ -119,3 +119,14 @@ def test_labels_of_few_rows_among_several_are_a_warning() -> None:
     assert finding.text.startswith("1 of 2 labels are in fewer than 10 % of the training rows: 'b' (5 %).")
     assert check_rare_labels(data_of([["a"], ["b"]], "multi_label")) == []
     assert check_rare_labels(data_of(["a"] * 19 + ["b"])) == []
+
+
+def test_ranges_that_a_spreadsheet_made_dates_are_a_warning() -> None:
+    """Excel shows `1-2` as 2-Jan in one country and 1-Feb in another, and `3-4` as 4-Mar."""
+    [finding] = found(["0", "5+", "2-Jan", "Mar-04"])
+    assert finding.level == "warning"
+    assert finding.text.startswith("Classes '2-Jan' (7), 'Mar-04' (7) are dates, and other classes are none.")
+    assert '"2-Jan": "1-2"' in finding.advice
+    assert '"Mar-04": "3-4"' in finding.advice
+    assert found(["2-Jan", "3-Feb", "4-Mar"]) == []
+    assert found(["a-may", "top-10"]) == []

@@ -240,6 +240,28 @@ def test_unusual_delimiters_and_columns_of_fixed_width_are_named(tmp_path: Path)
     assert read(tmp_path / "e-mended.csv") == dict(ROWS)
 
 
+FRAME = "+------------------+-------+\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row"),
+    [
+        ("d.txt", "| text | label |\n|---|:---|\n", "| {} | {} |\n"),
+        ("d.csv", "| text | label |\n|---|:---|\n", "| {} | {} |\n"),
+        ("d.txt", f"{FRAME}| text             | label |\n{FRAME}", "| {:16} | {:5} |\n"),
+        ("d.tsv", "       text       | label \n------------------+-------\n", " {:16} | {}\n"),
+    ],
+    ids=["Markdown", "Markdown as CSV", "mysql", "psql"],
+)
+def test_drawn_tables_are_refused_with_what_mends_them(tmp_path: Path, name: str, head: str, row: str) -> None:
+    """The line of hyphens was a row with a class of its own."""
+    path = write(tmp_path / name, head + "".join(row.format(text, label) for text, label in ROWS) + "(40 rows)\n")
+    with refuses(DataError, "is a table drawn with bars and lines of hyphens"):
+        read(path)
+    run(advised(path), tmp_path)
+    assert read(tmp_path / "d-mended.tsv") == dict(ROWS)
+
+
 def test_a_column_of_splits_is_not_advised_as_the_label(tmp_path: Path) -> None:
     kinds = ["TRAIN"] * 30 + ["TEST"] * 10
     lines = [f"{kind},{text},{label}" for kind, (text, label) in zip(kinds, ROWS, strict=True)]
@@ -416,3 +438,80 @@ def test_a_delimiter_that_is_set_and_in_the_texts_is_no_traceback(tmp_path: Path
     path = write(tmp_path / "d.txt", "\n".join(lines))
     with refuses(DataError, "d.txt"):
         read(path, delimiter=",")
+
+
+# --- files and folders by class --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["{}.txt", "rt-polarity.{}"], ids=["names", "suffixes"])
+def test_files_of_one_class_each_are_put_together_by_the_command(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "polarity"
+    folder.mkdir()
+    for label in NAMES:
+        lines = [f"{text}\r\n" for text, own in ROWS if own == label]
+        (folder / name.format(label)).write_bytes("".join(lines).encode())
+    run(advised(folder), tmp_path)
+    assert read(tmp_path / "polarity-all.tsv") == dict(ROWS)
+
+
+def test_folders_named_by_column_and_value_are_put_together_by_the_command(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    for label in NAMES:
+        (folder / f"label={label}").mkdir(parents=True)
+        lines = ["text", *(text for text, own in ROWS if own == label)]
+        write(folder / f"label={label}" / "part-0.csv", "\n".join(lines))
+    run(advised(folder), tmp_path)
+    assert read(tmp_path / "parts-all.csv") == dict(ROWS)
+
+
+def test_lines_that_start_with_their_label_are_read_after_the_command(tmp_path: Path) -> None:
+    path = write(tmp_path / "train_5500.label", "".join(f"{label}:sub {text}\n" for text, label in ROWS))
+    run(advised(path), tmp_path)
+    assert read(tmp_path / "train_5500.txt") == {text: f"{label}:sub" for text, label in ROWS}
+
+
+def test_lines_of_texts_are_not_taken_for_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.lines", "".join(f"{number}th text, {text}\n" for number, (text, _) in enumerate(ROWS)))
+    with refuses(DataError, r"found '\.lines'\. Try: --set data\.format=csv \(if it is a table\)$"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (['{"text": "a", "label": "b"}', '{"text": "c", "label": "d"}'], "jsonl"),
+        (["{", '"data": []}'], "json"),
+        (["", '[{"text": "a", "label": "b"}]'], "json"),
+    ],
+)
+def test_json_under_another_suffix_is_named(tmp_path: Path, lines: list[str], told: str) -> None:
+    with refuses(DataError, rf"found '\.manifest'\. Try: --set data\.format={told}$"):
+        read(write(tmp_path / "d.manifest", "\n".join(lines)))
+
+
+def test_intents_of_rasa_in_markdown_are_read_after_the_command(tmp_path: Path) -> None:
+    parts = {label: [text for text, own in ROWS if own == label] for label in NAMES}
+    written = "\n".join(
+        f"## intent:{label}\n" + "".join(f"- [{text}](thing)\n" for text in texts) for label, texts in parts.items()
+    )
+    path = write(tmp_path / "nlu.md", f"{written}\n## synonym:nyc\n- New York City\n")
+    run(advised(path), tmp_path)
+    assert read(tmp_path / "nlu.tsv") == dict(ROWS)
+
+
+def test_objects_with_a_list_of_examples_are_a_row_an_example(tmp_path: Path) -> None:
+    """As intents of IBM Watson: two rows were read, of which the texts were the intents."""
+    parts = {label: [{"text": text} for text, own in ROWS if own == label] for label in NAMES}
+    intents = [{"intent": label, "examples": examples} for label, examples in parts.items()]
+    assert read(write_json(tmp_path / "d.json", {"name": "bot", "intents": intents, "entities": []})) == dict(ROWS)
+
+
+def test_official_splits_are_not_advised_as_the_label(tmp_path: Path) -> None:
+    """As exported by Vertex AI; the advice is a command that is pasted."""
+    kinds = ["training"] * 20 + ["validation"] * 10 + ["test"] * 10
+    rows = [
+        {"annotation": {"displayName": label}, "textContent": f"a {text} is long", "labels": {"ml_use": kind}}
+        for kind, (text, label) in zip(kinds, ROWS, strict=True)
+    ]
+    with refuses(DataError, r"--set data\.text=textContent --set data\.label=annotation\.displayName"):
+        read(write_lines(tmp_path / "d.jsonl", rows))

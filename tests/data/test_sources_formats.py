@@ -374,7 +374,7 @@ def test_where_there_is_no_list_of_objects_there_are_no_splits_to_save(write: Wr
     [
         ({"text": ["a"], "label": ["b", "a"]}, "is one object with no list of objects"),
         ({"mine": OBJECTS, "yours": OBJECTS}, "is one object with 2 lists of objects (mine, yours)"),
-        ({"mine": OBJECTS, "yours": OBJECTS}, "Save one file for each split, or name them: --set 'data.split_names="),
+        ({"mine": OBJECTS, "yours": OBJECTS}, "If they are splits, name them: --set 'data.split_names="),
         ({"text": "a"}, "is one object with no list of objects"),
         ("a", "holds a str. Expected a list of objects"),
         ([], "holds no objects with keys"),

@@ -28,7 +28,8 @@ ROWS = (
     "reviews",
     "posts",
 )
-SEVERAL = ("patterns", "utterances", "examples")  # keys with the texts of a label
+# Keys with the texts of a label.
+SEVERAL = ("patterns", "utterances", "examples", "texts", "phrases", "sentences", "training_phrases")
 KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
@@ -73,7 +74,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
         notes.append(f"{where}: the rows are under '{parts[0]}'")
         return entries_of(content[parts[0]], where, notes)
     shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
-    apart = " Save one file for each split, or name them: --set 'data.split_names={train: NAME}'." if lists else ""
+    apart = " If they are splits, name them: --set 'data.split_names={train: NAME}'." if lists else ""
     raise DataError(f"{where}: is one object with {shown}. {EXPECTED}.{apart}")
 
 
@@ -83,9 +84,16 @@ def _one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
         return entries
     name = next((key for key in SEVERAL if key in entries[0]), None)
     label = next((key for key in entries[0] if key.lower() in LABEL_NAMES), None)
-    if name is None or label is None or not all(_are_texts(entry.get(name)) for entry in entries):
+    if name is None or label is None:
         return entries
-    rows = [{"text": text, label: entry.get(label)} for entry in entries for text in entry[name]]
+    found = [_texts_in(entry.get(name)) for entry in entries]
+    if None in found:
+        return entries
+    rows = [
+        {"text": text, label: entry.get(label)}
+        for entry, texts in zip(entries, found, strict=True)
+        for text in texts or ()
+    ]
     left_out = sorted({key for entry in entries for key in entry} - {name, label})
     without = f"; not used: {', '.join(left_out)}" if left_out else ""
     notes.append(f"{where}: each of {len(entries)} objects has a list of texts under '{name}': one row a text{without}")
@@ -221,6 +229,17 @@ def _objects_by_label(content: Mapping[str, Any], where: str, notes: list[str]) 
     return [
         {**row, "label": label} if isinstance(row, dict) else row for label, value in content.items() for row in value
     ]
+
+
+def _texts_in(value: Any) -> list[str] | None:
+    """The texts of a list: its members, or what they call their text; None if it is no such list."""
+    if not isinstance(value, list):
+        return None
+    texts: list[Any] = [
+        next((part[key] for key in TEXT_NAMES if key in part), None) if isinstance(part, dict) else part
+        for part in value
+    ]
+    return texts if _are_texts(texts) else None
 
 
 def _are_texts(value: Any) -> bool:

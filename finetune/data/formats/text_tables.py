@@ -11,6 +11,7 @@ from pathlib import Path
 from finetune.data.columns import LABEL_NAMES, TEXT_NAMES
 from finetune.data.compressed import data_suffix, open_bytes
 from finetune.data.delimited import read_delimited
+from finetune.data.drawn_tables import is_drawn
 from finetune.data.encoding import open_text
 from finetune.data.formats.fasttext import PREFIX
 from finetune.data.readings import shown_mark
@@ -34,7 +35,7 @@ def is_text_table(path: Path) -> bool:
     lines = _first_lines(path)
     if any(PREFIX in line for line in lines):
         return False
-    return _names_columns(lines) or _mark(lines) is not None
+    return _names_columns(lines) or _mark(lines) is not None or is_drawn(lines)
 
 
 def read_text_table(path: Path, section: DataSection) -> Table:
