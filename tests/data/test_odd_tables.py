@@ -515,3 +515,50 @@ def test_official_splits_are_not_advised_as_the_label(tmp_path: Path) -> None:
     ]
     with refuses(DataError, r"--set data\.text=textContent --set data\.label=annotation\.displayName"):
         read(write_lines(tmp_path / "d.jsonl", rows))
+
+
+# --- a row for each annotator ----------------------------------------------------------------------------------------
+
+
+TURK = "HITId,WorkerId,AssignmentStatus,Input.text,Answer.label"
+
+
+def by_worker(answers: list[tuple[str, str]], header: str = TURK) -> str:
+    """Each text of ROWS with these (answer, status), each of a worker of its own; an empty answer is the right one."""
+    lines = [
+        f"h{number},w{worker},{status},{text},{answer or label}\n"
+        for number, (text, label) in enumerate(ROWS)
+        for worker, (answer, status) in enumerate(answers)
+    ]
+    return f"{header}\n{''.join(lines)}"
+
+
+def test_rows_of_mechanical_turk_are_one_row_a_text(tmp_path: Path) -> None:
+    """They were rows of their own, and the same text was in several splits."""
+    answers = [("bad", "Approved"), ("", "Approved"), ("", "Submitted"), ("so-so", "Rejected")]
+    path = write(tmp_path / "d.csv", by_worker(answers))
+    assert read(path) == dict(ROWS)
+    assert loaded(path).dropped == {"further annotation of a text": 80, "rejected assignment": 40}
+    data = loaded(path, annotations="all", group="annotated_text")
+    assert sum(len(rows) for rows in data.whole_splits().values()) == 3 * len(ROWS)
+
+
+def test_ties_between_rows_of_annotators_are_left_out(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.csv", by_worker([("bad", ""), ("good", ""), ("", "")], "hit,annotator,status,text,label")
+    )
+    assert read(path) == {text: label for text, label in ROWS if label != "so-so"}
+
+
+def test_a_column_of_annotators_is_nothing_special_where_each_text_has_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.csv", by_worker([("", "")], "hit,annotator,status,text,label"))
+    assert read(path) == dict(ROWS)
+    assert not loaded(path).dropped
+
+
+def test_several_answers_of_mechanical_turk_must_be_chosen_from(tmp_path: Path) -> None:
+    lines = [f"w{w},{text},{label},yes\n" for text, label in ROWS for w in (1, 2)]
+    path = write(tmp_path / "d.csv", f"WorkerId,Input.text,Answer.mood,Answer.sure\n{''.join(lines)}")
+    with refuses(DataError, r"has 2 columns with labels: Answer\.mood, Answer\.sure.*--set data\.label=Answer\.mood"):
+        read(path)
+    assert read(path, label="Answer.mood") == dict(ROWS)

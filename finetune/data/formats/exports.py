@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune.data.formats.annotator_rows import ANNOTATOR_ROWS
 from finetune.data.formats.argilla import ARGILLA
 from finetune.data.formats.argilla_1 import ARGILLA_1
 from finetune.data.formats.base import Export
@@ -29,6 +30,7 @@ EXPORTS: dict[str, Export] = {
     "chat": CHAT,
     "Snorkel": SNORKEL,
     "annotators": ANNOTATORS,
+    "annotator rows": ANNOTATOR_ROWS,
 }
 
 

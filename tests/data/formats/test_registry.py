@@ -125,7 +125,13 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "Snorkel": lambda folder: _votes(folder, ["lf_1", "lf_2"], lambda name: int(name == "pos"), -1),
     "chat": lambda folder: _made(folder, fuzzing._chat),
     "annotators": lambda folder: _votes(folder, ["annotator_1", "annotator_2"], str, ""),
+    "annotator rows": lambda folder: write_csv(
+        folder / "d.csv",
+        ["text", "worker_id", "label"],
+        [(text, who, label) for text, label in [*ROWS, (LEFT[0][0], "")] for who in ("w1", "w2")],
+    ),
 }
+ROWS_PER_TEXT = {"annotator rows": 2}  # of the file, each of which is predicted
 
 
 def _format(name: str) -> str:
@@ -153,7 +159,8 @@ def test_a_format_is_read_for_training_and_for_prediction(
     # What a model of this training says of its input, as `training/served.py` writes it.
     reading = Reading(data.task, data.labels, text=data.columns["text"])
     predicted = read_input(DataSection(source=str(path)), reading)
-    assert sorted(predicted.texts) == sorted([*dict(ROWS), *(text for text, _ in LEFT if _format(name) in EXPORTS)])
+    texts_once = [*dict(ROWS), *(text for text, _ in LEFT if _format(name) in EXPORTS)]
+    assert sorted(predicted.texts) == sorted(texts_once * ROWS_PER_TEXT.get(name, 1))
 
 
 @pytest.mark.usefixtures("without_plots")
@@ -170,4 +177,5 @@ def test_a_format_goes_through_check_run_and_predict(
     finetune.run(data=path, model=str(tiny_model), preset="none", overrides=short, output=tmp_path / "run")
     predicted = finetune.predict(tmp_path / "run", data=path, output=tmp_path / "predictions.csv")
     assert predicted.empty == 0
-    assert predicted.rows == len(ROWS) + (len(LEFT) if _format(name) in EXPORTS else 0)
+    texts_once = len(ROWS) + (len(LEFT) if _format(name) in EXPORTS else 0)
+    assert predicted.rows == texts_once * ROWS_PER_TEXT.get(name, 1)
