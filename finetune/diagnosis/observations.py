@@ -275,6 +275,10 @@ class Numbers:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 problems.append(Problem("must be a number of at least 0.", argument=name, found=value))
+            elif name == "epochs" and value == 0:
+                problems.append(
+                    Problem("must be more than 0: these are scores of a trained model.", argument=name, found=0)
+                )
         if self.majority is not None and self.classes is not None and self.majority < 1 / self.classes - ROUNDED:
             why = f"the largest of {self.classes} classes has at least {1 / self.classes:.3f} of the rows."
             problems.append(Problem(why, argument="majority", found=self.majority))

@@ -365,6 +365,7 @@ def test_what_is_no_log_is_refused_with_what_is_known(tmp_path: Path) -> None:
         ({"train_accuracy": 98}, "looks like a percentage"),
         ({"validation_accuracy": -0.1}, "between 0 and 1"),
         ({"validation_size": 0}, "must be at least 1"),
+        ({"epochs": 0}, "must be more than 0"),
         ({"classes": 1}, "must be at least 2"),
         ({"majority": 0.3, "classes": 2}, "the largest of 2 classes"),
         ({"train_loss": -1.0}, "at least 0"),
