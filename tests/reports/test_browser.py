@@ -345,6 +345,7 @@ def test_paper_breaks_no_label_beside_long_texts_and_splits_no_short_table(brows
     columns += [Column("Prediction", numeric=False), Column("Nearest", numeric=False, look="long")]
     row = [Cell(text, user=True), Cell("positive", user=True), Cell("neutral", user=True), Cell(text, user=True)]
     tables = [Table("Short.", columns, [row] * 3), Table("Long.", columns, [row] * 40)]
+    tables += [Table("Folded.", columns, [row] * 3, 0)]
     page = ReportPage("made", [("e1", SimpleNamespace(name="made"), [Section("m", "M", tables)])], [], Palette([]))
     (tmp_path / "made.html").write_text(render_page(page, "made.json"), encoding="utf-8")
     with _Opened(browser, tmp_path / "made.html", 703) as opened:
@@ -352,4 +353,7 @@ def test_paper_breaks_no_label_beside_long_texts_and_splits_no_short_table(brows
         labels = opened.page.locator("tbody td:not(.long, .number) bdi")
         assert set(labels.evaluate_all("all => all.map(one => one.getClientRects().length)")) == {1}
         breaks = "all => all.map(one => getComputedStyle(one).breakInside)"
-        assert opened.page.locator(".scroll").evaluate_all(breaks) == ["avoid", "auto"]
+        assert opened.page.locator(".scroll").evaluate_all(breaks) == ["avoid", "auto", "avoid"]
+        opened.page.locator("section details").evaluate_all("all => all.forEach(one => { one.open = true })")
+        widths = "all => all.map(one => one.getBoundingClientRect().width > 1)"  # what unfolds says its caption once
+        assert opened.page.locator("section caption").evaluate_all(widths) == [True, True, False]
