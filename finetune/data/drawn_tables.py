@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from finetune.errors import Change, DataError
 
-RULE = re.compile(r"\s*[|+:=-]*[-=]{3}[\s|+:=-]*")  # the line below the header, or above it
+RULE = frozenset(" \t|+:=-")  # characters of the line below the header, or above it
 FIRST = 3  # lines in which it is
 TO_TABS = r"s/ *| */\t/g"
 # With bars at both ends of a line, and without.
@@ -21,7 +20,11 @@ OPEN = rf"grep '|' {{file}} | sed 's/^ //; s/ *$//; {TO_TABS}' > {{made}}"
 def is_drawn(lines: Sequence[str]) -> bool:
     """Whether one of the first lines of a file is such a line, and another one has bars."""
     first = [line.rstrip("\r\n") for line in lines[:FIRST]]
-    return any(map(RULE.fullmatch, first)) and any("|" in line for line in first if RULE.fullmatch(line) is None)
+    return any(map(_is_rule, first)) and any("|" in line for line in first if not _is_rule(line))
+
+
+def _is_rule(line: str) -> bool:
+    return RULE.issuperset(line) and ("---" in line or "===" in line)
 
 
 def refuse_drawn(path: Path, lines: Iterable[str]) -> None:

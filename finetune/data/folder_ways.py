@@ -108,10 +108,11 @@ def _one_after_another(folder: Path, files: Sequence[Path]) -> list[Change]:
 
 def _by_class(folder: Path, files: Sequence[Path]) -> list[Change]:
     """A file for each class, with one text per line: pos.txt and neg.txt, or rt-polarity.pos and rt-polarity.neg."""
-    by_suffix = len({file.stem for file in files}) == 1 and len({file.suffix for file in files}) == len(files)
-    if not 1 < len(files) <= MOST_FILES or not (by_suffix or all(file.suffix == ".txt" for file in files)):
+    suffixes = {file.suffix for file in files}
+    by_suffix = len({file.stem for file in files}) == 1 and suffixes.isdisjoint(known_suffixes())
+    if not 1 < len(files) <= MOST_FILES or not (by_suffix or suffixes == {".txt"}):
         return []
-    if min(map(_lines, files)) < 2:
+    if any(_lines(file) < 2 or _is_binary(file) for file in files):
         return []
     label = r'sub(/.*\./, "", label)' if by_suffix else r'sub(/.*\//, "", label); sub(/\.txt$/, "", label)'
     code = (
@@ -122,6 +123,11 @@ def _by_class(folder: Path, files: Sequence[Path]) -> list[Change]:
     named = " ".join(shlex.quote(str(file)) for file in files)
     command = f"awk {shlex.quote(code)} {named} > {shlex.quote(str(made))}"
     return [Change(command=command, note="if each holds the texts of one class, one per line")]
+
+
+def _is_binary(file: Path) -> bool:
+    with file.open("rb") as content:
+        return b"\0" in content.read(COMPARED)
 
 
 def _partitions(folder: Path) -> list[Change]:

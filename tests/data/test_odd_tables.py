@@ -562,3 +562,24 @@ def test_several_answers_of_mechanical_turk_must_be_chosen_from(tmp_path: Path) 
     with refuses(DataError, r"has 2 columns with labels: Answer\.mood, Answer\.sure.*--set data\.label=Answer\.mood"):
         read(path)
     assert read(path, label="Answer.mood") == dict(ROWS)
+
+
+def test_a_pair_is_one_text_for_its_annotators_and_what_differs_is_named(tmp_path: Path) -> None:
+    lines = [
+        f"w{worker},{text},is it number {part},{label if part else 'other'},{worker + number}\n"
+        for number, (text, label) in enumerate(ROWS)
+        for part in (0, 1)
+        for worker in (1, 2)
+    ]
+    path = write(tmp_path / "d.csv", f"annotator,premise,hypothesis,label,seconds\n{''.join(lines)}")
+    data = loaded(path)
+    assert sum(map(len, data.whole_splits().values())) == 2 * len(ROWS)
+    assert any("differ between the annotators of a text are left out: seconds" in note for note in data.notes)
+
+
+def test_a_table_beside_its_copy_in_another_format_is_no_file_of_a_class(tmp_path: Path) -> None:
+    for suffix in (".csv", ".jsonl"):
+        write(tmp_path / f"reviews{suffix}", "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS))
+    with pytest.raises(DataError) as error:
+        loaded(tmp_path)
+    assert not any("awk" in change.command for change in error.value.problems[0].changes)
