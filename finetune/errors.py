@@ -170,7 +170,9 @@ def _named(name: str, settings: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 # What YAML would read as something other than a text.
-_NO_TEXT = re.compile(r"\s*|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_NO_TEXT = re.compile(
+    r"\s*|~|null|true|false|[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|(- |# ).*|.*(: | #).*|.*:", re.IGNORECASE | re.DOTALL
+)
 
 
 def _yaml(value: Any) -> str:

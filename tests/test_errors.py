@@ -87,7 +87,7 @@ def test_a_place_keeps_its_name_in_python_unless_it_has_another() -> None:
     "value",
     [
         *[5, 1e-5, 0.1, True, None, "text", "5", "1e-5", ".5", "-3", "5.", "true", "NULL", "~", "", "off", "a b"],
-        *["a\x01b", "\x1f", ["0"], {}],
+        *["a\x01b", "\x1f", "a: b", "a:", "- a", "# a", "a #b", "a:b", ["0"], {}],
     ],
 )
 def test_a_setting_is_read_back_as_the_value_that_it_was(value: Any) -> None:

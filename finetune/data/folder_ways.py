@@ -18,11 +18,6 @@ WORDS = re.compile(r"[\W_]+")  # between the words of a name
 LABELS = frozenset({"y", "label", "labels", "target", "targets"})
 MOST_FILES = 50  # that are put together by one command
 PARTITION = re.compile(r"\w+=.+")
-PARTITIONED = frozenset({".csv", ".parquet", ".feather"})
-BY_ARROW = (
-    "import sys, pyarrow.dataset as sets; sets.dataset(sys.argv[1], format=sys.argv[2], "
-    'partitioning="hive").to_table().to_pandas().to_csv(sys.argv[3], index=False)'
-)
 COMPARED = 1 << 20  # lines that are counted
 
 
@@ -112,7 +107,7 @@ def _by_class(folder: Path, files: Sequence[Path]) -> list[Change]:
     by_suffix = len({file.stem for file in files}) == 1 and suffixes.isdisjoint(known_suffixes())
     if not 1 < len(files) <= MOST_FILES or not (by_suffix or suffixes == {".txt"}):
         return []
-    if any(_lines(file) < 2 or _is_binary(file) for file in files):
+    if any("=" in str(file) or _lines(file) < 2 or _is_binary(file) for file in files):  # = is an assignment for awk
         return []
     label = r'sub(/.*\./, "", label)' if by_suffix else r'sub(/.*\//, "", label); sub(/\.txt$/, "", label)'
     code = (
@@ -132,12 +127,8 @@ def _is_binary(file: Path) -> bool:
 
 def _partitions(folder: Path) -> list[Change]:
     """Folders such as `label=pos`, which name a column and its value for all of their rows."""
-    if is_archive(folder):
+    named = [part.name for part in folder.iterdir() if part.is_dir() and PARTITION.fullmatch(part.name)]
+    if not named:
         return []
-    parts = [part for part in folder.iterdir() if part.is_dir() and PARTITION.fullmatch(part.name)]
-    kinds = {data_suffix(file) for part in parts for file in part.rglob("*.*")} & PARTITIONED
-    if not parts or len(kinds) != 1:
-        return []
-    arguments = [str(folder), kinds.pop().removeprefix("."), str(folder.with_name(f"{folder.name}-all.csv"))]
-    command = f"python -c {shlex.quote(BY_ARROW)} {' '.join(map(shlex.quote, arguments))}"
-    return [Change(command=command, note="the names of its folders are cells")]
+    column, _, value = min(named).partition("=")
+    return [Change(text=f"Its folders name a column and its value: make one table, with '{value}' in '{column}'.")]

@@ -61,11 +61,11 @@ TEXTS = {
     ),
 }
 # Lines of Rasa 2 and before: `## intent:greet`, then `- hello [there](place)`.
-INTENTS = re.compile(rb"^##? intent:", re.MULTILINE)
+INTENTS = re.compile(rb"^#+ *intent:", re.MULTILINE)
 RASA = (
-    r"""awk 'BEGIN {{print "label\ttext"}} /^#/ {{label = ""}} """
-    r"""/^## *intent:/ {{label = $0; sub(/.*intent: */, "", label)}} """
-    r"""/^- / && label {{gsub(/\[|\]\([^)]*\)|\]\{{[^}}]*\}}/, ""); print label "\t" substr($0, 3)}}' {file} > {made}"""
+    r"""awk 'BEGIN {{print "label\ttext"}} {{sub(/\r$/, "")}} /^#/ {{label = ""}} """
+    r"""/^#+ *intent:/ {{label = $0; sub(/.*intent: */, "", label)}} /^ *[-*+] / && label {{sub(/^ *[-*+] */, ""); """
+    r"""gsub(/\[|\]\([^)]*\)|\]\{{[^}}]*\}}/, ""); print label "\t" $0}}' {file} > {made}"""
 )
 LOOKED_AT = 1 << 16  # bytes at the start of a file
 PAGE = (b"<!doctype html", b"<html")
@@ -96,13 +96,13 @@ def ways_by_content(path: Path) -> list[Change]:
     start = _start(path).lstrip()
     lines = start.splitlines()[:-1] if len(start) > LOOKED_AT // 2 else start.splitlines()
     if start[:1] in (b"{", b"["):
-        by_line = start[:1] == b"{" and lines[0].rstrip().endswith(b"}")
+        by_line = start[:1] == b"{" and start.partition(b"\n")[0].rstrip().endswith(b"}")
         return [Change(settings={"data.format": "jsonl" if by_line else "json"})]
     as_table = Change(settings={"data.format": "csv"}, note="if it is a table")
     words = Counter(line.split(b" ", 1)[0] for line in lines if b" " in line.strip())
     if len(words) < 2 or min(words.values()) < 2 or words.total() < len(lines):
         return [as_table]
-    made = shlex.quote(str(path.with_suffix(".txt")))
+    made = shlex.quote(f"{path}.txt")
     command = f"sed 's/ /\\t/' {shlex.quote(str(path))} > {made}"
     return [Change(command=command, note="if each line starts with its label"), as_table]
 

@@ -135,7 +135,7 @@ def _no_train(folder: Path, candidates: list[Path], named: str | None) -> DataEr
         f"{folder} holds no train file; expected one called train (and perhaps validation, test) that ends in "
         f"{', '.join(known_suffixes())}.{held}",
         *as_kind,
-        *([] if named else ways_to_read(folder, files)),
+        *([] if named else ways_to_read(folder, [path for path in files if data_stem(path).lower() not in ABOUT])),
         *alone,
         key="data.source",
         found=str(folder),

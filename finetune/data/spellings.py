@@ -32,8 +32,8 @@ PLACEHOLDERS = frozenset(
         *("tbd", "todo", "to do"),
     ]
 )
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-DAY_OF_MONTH = re.compile(r"(?:(\d{1,2})-([A-Za-z]{3})|([A-Za-z]{3})-(\d{1,2}))")  # as spreadsheets show 1-2
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+DAY_OF_MONTH = re.compile(rf"([12]?\d|0\d|3[01])-({'|'.join(MONTHS)})")  # as spreadsheets show 1-2
 # What is a class as often: stance none, language unknown.
 MAYBE_PLACEHOLDERS = frozenset({"none", "unknown", "undefined", "unspecified", "unsure", "undecided", "empty", "blank"})
 
@@ -91,19 +91,13 @@ def one_spelling(section: DataSection, names: Iterable[str], groups: Iterable[li
     return Change(settings={"data.label_map": {name: kept.get(new, new) for name, new in written.items()}})
 
 
-def before_spreadsheet(names: Iterable[str]) -> dict[str, str]:
+def before_spreadsheet(names: Collection[str]) -> dict[str, str]:
     """`2-Jan` -> `1-2`, the range that a spreadsheet has made a date of; empty unless other names are no dates."""
-    found: dict[str, str] = {}
-    others = 0
-    for name in names:
-        match = DAY_OF_MONTH.fullmatch(name.strip())
-        month = "" if match is None else (match[2] or match[3]).lower()
-        if match is None or month not in MONTHS:
-            others += 1
-        else:
-            low, high = sorted((MONTHS.index(month) + 1, int(match[1] or match[4])))
-            found[name] = f"{low}-{high}"
-    return found if others else {}
+    dates = {name: match for name in names if (match := DAY_OF_MONTH.fullmatch(name.strip()))}
+    if len(dates) == len(names):
+        return {}
+    parts = {name: sorted((int(match[1]), MONTHS.index(match[2]) + 1)) for name, match in dates.items()}
+    return {name: f"{low}-{high}" for name, (low, high) in parts.items()}
 
 
 def placeholders(names: Collection[str]) -> tuple[list[str], list[str]]:

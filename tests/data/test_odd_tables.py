@@ -250,16 +250,30 @@ FRAME = "+------------------+-------+\n"
         ("d.csv", "| text | label |\n|---|:---|\n", "| {} | {} |\n"),
         ("d.txt", f"{FRAME}| text             | label |\n{FRAME}", "| {:16} | {:5} |\n"),
         ("d.tsv", "       text       | label \n------------------+-------\n", " {:16} | {}\n"),
+        ("d.txt", "text | label\n--- | ---\n", "{} | {}\n"),
+        ("d.txt", "| text | label |\r\n|---|:---|\r\n", "| {} | {} |\r\n"),
     ],
-    ids=["Markdown", "Markdown as CSV", "mysql", "psql"],
+    ids=["Markdown", "Markdown as CSV", "mysql", "psql", "Markdown without a frame", "CRLF"],
 )
 def test_drawn_tables_are_refused_with_what_mends_them(tmp_path: Path, name: str, head: str, row: str) -> None:
     """The line of hyphens was a row with a class of its own."""
-    path = write(tmp_path / name, head + "".join(row.format(text, label) for text, label in ROWS) + "(40 rows)\n")
+    path = tmp_path / name
+    path.write_bytes((head + "".join(row.format(text, label) for text, label in ROWS) + "(40 rows)\n").encode())
     with refuses(DataError, "is a table drawn with bars and lines of hyphens"):
         read(path)
     run(advised(path), tmp_path)
     assert read(tmp_path / "d-mended.tsv") == dict(ROWS)
+
+
+@pytest.mark.parametrize("first", ["| a | b |\n|---|---|\n| 1 | 2 |", "News | today\n------------", "a\n-+-"])
+def test_a_text_with_a_drawn_table_is_a_text(tmp_path: Path, first: str) -> None:
+    lines = [f'"{first}",good', *(f"{text},{label}" for text, label in ROWS)]
+    assert read(write(tmp_path / "d.csv", "\n".join(["text,label", *lines])))[first] == "good"
+
+
+def test_bars_between_cells_and_hyphens_in_one_are_no_drawn_table(tmp_path: Path) -> None:
+    lines = ["text|label", "---|good", *(f"{text}|{label}" for text, label in ROWS)]
+    assert read(write(tmp_path / "d.csv", "\n".join(lines)))["---"] == "good"
 
 
 def test_a_column_of_splits_is_not_advised_as_the_label(tmp_path: Path) -> None:
@@ -454,20 +468,18 @@ def test_files_of_one_class_each_are_put_together_by_the_command(tmp_path: Path,
     assert read(tmp_path / "polarity-all.tsv") == dict(ROWS)
 
 
-def test_folders_named_by_column_and_value_are_put_together_by_the_command(tmp_path: Path) -> None:
-    folder = tmp_path / "parts"
+def test_folders_named_by_column_and_value_say_what_they_are(tmp_path: Path) -> None:
     for label in NAMES:
-        (folder / f"label={label}").mkdir(parents=True)
-        lines = ["text", *(text for text, own in ROWS if own == label)]
-        write(folder / f"label={label}" / "part-0.csv", "\n".join(lines))
-    run(advised(folder), tmp_path)
-    assert read(tmp_path / "parts-all.csv") == dict(ROWS)
+        (tmp_path / f"label={label}").mkdir()
+        write(tmp_path / f"label={label}" / "part-0.csv", "text\na text\n")
+    with refuses(DataError, r"Its folders name a column and its value: make one table, with 'bad' in 'label'\."):
+        read(tmp_path)
 
 
 def test_lines_that_start_with_their_label_are_read_after_the_command(tmp_path: Path) -> None:
     path = write(tmp_path / "train_5500.label", "".join(f"{label}:sub {text}\n" for text, label in ROWS))
     run(advised(path), tmp_path)
-    assert read(tmp_path / "train_5500.txt") == {text: f"{label}:sub" for text, label in ROWS}
+    assert read(tmp_path / "train_5500.label.txt") == {text: f"{label}:sub" for text, label in ROWS}
 
 
 def test_lines_of_texts_are_not_taken_for_labels(tmp_path: Path) -> None:
@@ -482,6 +494,7 @@ def test_lines_of_texts_are_not_taken_for_labels(tmp_path: Path) -> None:
         (['{"text": "a", "label": "b"}', '{"text": "c", "label": "d"}'], "jsonl"),
         (["{", '"data": []}'], "json"),
         (["", '[{"text": "a", "label": "b"}]'], "json"),
+        (['{"data": "' + "x" * 70_000], "json"),
     ],
 )
 def test_json_under_another_suffix_is_named(tmp_path: Path, lines: list[str], told: str) -> None:
@@ -504,6 +517,19 @@ def test_objects_with_a_list_of_examples_are_a_row_an_example(tmp_path: Path) ->
     parts = {label: [{"text": text} for text, own in ROWS if own == label] for label in NAMES}
     intents = [{"intent": label, "examples": examples} for label, examples in parts.items()]
     assert read(write_json(tmp_path / "d.json", {"name": "bot", "intents": intents, "entities": []})) == dict(ROWS)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "the whole", "examples": ["a part", "another"]},
+        {"sentences": ["a first part", "a second", "a third"]},
+        {"examples": [{"text": "a part", "label": "own"}]},
+    ],
+)
+def test_lists_in_rows_with_a_text_or_labels_of_their_own_are_no_rows(tmp_path: Path, row: dict[str, Any]) -> None:
+    table = read_sources(DataSection(source=str(write_json(tmp_path / "d.json", [{**row, "label": "x"}] * 5))))["all"]
+    assert len(table) == 5
 
 
 def test_official_splits_are_not_advised_as_the_label(tmp_path: Path) -> None:
@@ -538,7 +564,7 @@ def test_rows_of_mechanical_turk_are_one_row_a_text(tmp_path: Path) -> None:
     answers = [("bad", "Approved"), ("", "Approved"), ("", "Submitted"), ("so-so", "Rejected")]
     path = write(tmp_path / "d.csv", by_worker(answers))
     assert read(path) == dict(ROWS)
-    assert loaded(path).dropped == {"further annotation of a text": 80, "rejected assignment": 40}
+    assert loaded(path).dropped == {"further annotation of a text": 80, "rejected annotation": 40}
     data = loaded(path, annotations="all", group="annotated_text")
     assert sum(len(rows) for rows in data.whole_splits().values()) == 3 * len(ROWS)
 
@@ -583,3 +609,46 @@ def test_a_table_beside_its_copy_in_another_format_is_no_file_of_a_class(tmp_pat
     with pytest.raises(DataError) as error:
         loaded(tmp_path)
     assert not any("awk" in change.command for change in error.value.problems[0].changes)
+
+
+# What must not be put together: column, cells of the two rows of each text, and settings.
+APART = {
+    "an aspect": ("aspect", ["food", "service"], {}),
+    "a second text": ("response", ["a long answer to it", "some other answer to it"], {}),
+    "a split": ("split", ["train", "test"], {}),
+    "a column that is named": ("seconds", ["12", "13"], {"id": "seconds"}),
+}
+
+
+@pytest.mark.parametrize("case", APART)
+def test_rows_that_differ_in_what_was_annotated_stay_rows(tmp_path: Path, case: str) -> None:
+    column, cells, settings = APART[case]
+    lines = [
+        f"w{(number + place) % 3},{text},{cell} {number if ' ' in cell else ''},{label}\n".replace(" ,", ",")
+        for number, (text, label) in enumerate(ROWS)
+        for place, cell in enumerate(cells)
+    ]
+    data = loaded(write(tmp_path / "d.csv", f"annotator,text,{column},label\n{''.join(lines)}"), **settings)
+    assert sum(map(len, data.whole_splits().values())) + sum(data.dropped.values()) == 2 * len(ROWS)
+    assert "further annotation of a text" not in data.dropped
+
+
+@pytest.mark.parametrize("labels", [("1.5", "2.5"), ("good|bad", "bad"), ("1", "2", "3", "4", "5")])
+def test_ratings_and_several_labels_of_annotators_stay_rows(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    lines = [
+        f"w{worker},{text},{labels[(number + worker) % len(labels)]}\n"
+        for number, (text, _) in enumerate(ROWS)
+        for worker in (1, 2)
+    ]
+    data = loaded(write(tmp_path / "d.csv", f"annotator,text,score\n{''.join(lines)}"))
+    assert sum(map(len, data.whole_splits().values())) == 2 * len(ROWS)
+
+
+def test_answers_of_mechanical_turk_are_labels_and_what_it_shows_is_the_text(tmp_path: Path) -> None:
+    lines = [
+        f"w{worker},Judge this text,{text},x,{label} ,because of it {worker}\n"
+        for text, label in ROWS
+        for worker in (1, 2)
+    ]
+    head = "WorkerId,Description,Input.snippet,Input.label,Answer.label,Answer.text"
+    assert read(write(tmp_path / "d.csv", f"{head}\n{''.join(lines)}")) == dict(ROWS)

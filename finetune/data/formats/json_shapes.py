@@ -29,7 +29,7 @@ ROWS = (
     "posts",
 )
 # Keys with the texts of a label.
-SEVERAL = ("patterns", "utterances", "examples", "texts", "phrases", "sentences", "training_phrases")
+SEVERAL = ("patterns", "utterances", "examples", "phrases", "training_phrases")
 KNOWN = (*TEXT_NAMES, *LABEL_NAMES)
 
 
@@ -84,8 +84,8 @@ def _one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
         return entries
     name = next((key for key in SEVERAL if key in entries[0]), None)
     label = next((key for key in entries[0] if key.lower() in LABEL_NAMES), None)
-    if name is None or label is None:
-        return entries
+    if name is None or label is None or any(isinstance(entries[0].get(key), str) for key in TEXT_NAMES):
+        return entries  # a text of its own
     found = [_texts_in(entry.get(name)) for entry in entries]
     if None in found:
         return entries
@@ -232,8 +232,11 @@ def _objects_by_label(content: Mapping[str, Any], where: str, notes: list[str]) 
 
 
 def _texts_in(value: Any) -> list[str] | None:
-    """The texts of a list: its members, or what they call their text; None if it is no such list."""
+    """The texts of a list: its members, or what they call their text; None if it is no such list, or if its members
+    have labels of their own."""
     if not isinstance(value, list):
+        return None
+    if any(key.lower() in LABEL_NAMES for part in value if isinstance(part, dict) for key in part):
         return None
     texts: list[Any] = [
         next((part[key] for key in TEXT_NAMES if key in part), None) if isinstance(part, dict) else part
