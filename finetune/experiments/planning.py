@@ -182,8 +182,8 @@ def job_of(written: WrittenJob, path: Path) -> Job:
     try:
         return Job(written.entry(), resolve(written.recipe).recipe)
     except RecipeError as error:
-        first = error.problems[0]
-        why = f"{path}: the recipe of the job {written.folder} is not valid: {first.key}: {first.why}"
+        wrong = replace(error.problems[0], changes=()).for_command_line()  # whose changes are for a recipe of one's own
+        why = f"{path}: the recipe of the job {written.folder} is not valid: {wrong}"
         raise OutputError(why, Change(text=AGAIN)) from error
 
 

@@ -14,7 +14,7 @@ from tests.data.fuzzing import CHECKS as FILE_CHECKS
 
 @pytest.mark.parametrize("check", [*FILE_CHECKS, *EXPORT_CHECKS], ids=lambda check: check.__name__)
 def test_generated_files_are_read_as_they_are_or_refused(check, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    @settings(max_examples=60, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=100, derandomize=True, deadline=None, database=None)
     @given(st.integers(0, 2**32))
     def holds(seed: int) -> None:
         check(random.Random(seed), Path(tempfile.mkdtemp(dir=tmp_path)))

@@ -109,9 +109,15 @@ def test_a_run_goes_on_elsewhere_and_the_manifest_says_why(
     # The second process lives, which no heartbeat can show where no time passes.
     monkeypatch.setattr(Watch, "is_quiet", lambda watched: not mischief.told)
     clock.runs = lambda: mischief.waits and (not mischief.told or not armed.exists())
-    asked: dict[str, Any] = {"presets": ["none", "light"], "seeds": [0], "metric": str(metric), "final": "best"}
+    asked: dict[str, Any] = {
+        "presets": ["none", "light"],
+        "seeds": [0],
+        "metric": str(metric),
+        "jobs": 1,
+        "final": "best",
+    }
     asked["recipe"] = str(write_recipe())
-    finetune.compare(**asked, jobs=1, cell_timeout=5, listener=mischief, output=tmp_path / "out")
+    finetune.compare(**asked, cell_timeout=5, listener=mischief, output=tmp_path / "out")
     reasons = [f"{why}; it continues from its last checkpoint" for why in (watch.STOPPED, watch.HANGS.format(5))]
     assert mischief.told == reasons
     assert len(workers) == 3, "one process and its two successors"
@@ -120,10 +126,10 @@ def test_a_run_goes_on_elsewhere_and_the_manifest_says_why(
     assert [cell.retries for cell in cells if cell.retries] == [reasons], "of the first run: it waited for the second"
     assert all(cell.error is None for cell in cells)
 
-    finetune.compare(**asked, jobs=1, listener=Listener(), output=tmp_path / "undisturbed")
+    finetune.compare(**asked, listener=Listener(), output=tmp_path / "undisturbed")
     for cell in cells:
         assert timeless(folder.run(cell).path) == timeless(tmp_path / "undisturbed" / cell.folder)
-    finetune.compare(**asked, jobs=1, listener=Listener(), output=tmp_path / "out")
+    finetune.compare(**asked, listener=Listener(), output=tmp_path / "out")
     assert folder.read().cells == cells, "the same command again keeps what happened"
 
 

@@ -146,7 +146,10 @@ def _read(table: Table, section: DataSection) -> Table:
     items: list[Item] = []
     for rows in groups:
         items += _items(rows, {who, label, *left}, label)
-    notes = [f"{table.origin}: to train on every annotation: --set data.annotations=all"]
+    notes = []
+    if section.annotations != "all":
+        each = Change(settings={"data.annotations": "all"}).for_command_line()
+        notes.append(f"{table.origin}: to train on every annotation: {each}")
     if left:
         said = f"columns that differ between the annotators of a text are left out: {shorten(left, NAMED)}"
         notes.append(f"{table.origin}: {said}")
