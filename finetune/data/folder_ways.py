@@ -111,7 +111,7 @@ def _by_class(folder: Path, files: Sequence[Path]) -> list[Change]:
         return []
     label = r'sub(/.*\./, "", label)' if by_suffix else r'sub(/.*\//, "", label); sub(/\.txt$/, "", label)'
     code = (
-        rf'BEGIN {{print "label\ttext"}} FNR == 1 {{label = FILENAME; {label}}} '
+        rf'BEGIN {{print "label\ttext"}} FNR == 1 {{sub(/^\357\273\277/, ""); label = FILENAME; {label}}} '
         r'NF {sub(/\r$/, ""); gsub(/\t/, " "); print label "\t" $0}'
     )
     made = folder.with_name(f"{folder.name}-all.tsv")

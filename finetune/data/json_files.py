@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 
 from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.encoding import TextFile
-from finetune.data.formats.json_shapes import EXPECTED, entries_of, splits_of
+from finetune.data.formats.json_shapes import EXPECTED, entries_of, intent_keys, one_by_one, splits_of
 from finetune.data.readings import DELIMITERS
 from finetune.data.table import CHUNK, UNREADABLE, BadRows, Column, Table, Unreadable, pack
 from finetune.errors import Change, DataError, Problem
@@ -32,7 +33,15 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
     """
     bad = BadRows(section.skip_bad_rows)
     lines: Counter[str] = Counter()
-    table = _collect(file, _objects_of_lines(file, bad, lines), bad)
+    rows = _objects_of_lines(file, bad, lines)
+    first = next(rows, None)
+    objects: Iterable[dict[str, Any]] = [] if first is None else itertools.chain([first], rows)
+    notes: list[str] = []
+    if first is not None and intent_keys(first) is not None:
+        objects = one_by_one(list(objects), str(file.path), notes)
+    table = _collect(file, objects, bad)
+    if notes:  # several rows a line
+        return replace(table, notes=[*table.notes, *notes])
     lines.update({"row": len(table), "left out": bad.count})
     return replace(table, lines=lines)
 

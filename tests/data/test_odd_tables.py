@@ -463,7 +463,7 @@ def test_files_of_one_class_each_are_put_together_by_the_command(tmp_path: Path,
     folder.mkdir()
     for label in NAMES:
         lines = [f"{text}\r\n" for text, own in ROWS if own == label]
-        (folder / name.format(label)).write_bytes("".join(lines).encode())
+        (folder / name.format(label)).write_bytes("".join(("\ufeff", *lines)).encode())  # as Notepad writes
     run(advised(folder), tmp_path)
     assert read(tmp_path / "polarity-all.tsv") == dict(ROWS)
 

@@ -52,7 +52,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     """
     if isinstance(content, list):
         pairs = bool(content) and isinstance(content[0], list)
-        return _from_pairs(content, where, notes) if pairs else _one_by_one(content, where, notes)
+        return _from_pairs(content, where, notes) if pairs else one_by_one(content, where, notes)
     if not isinstance(content, dict):
         raise DataError(f"{where}: holds a {type(content).__name__}. {EXPECTED}")
     lists = [key for key, value in content.items() if _has_objects(value)]
@@ -64,7 +64,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     lists = usual if len(usual) == 1 else lists
     if len(lists) == 1:
         notes.append(f"{where}: the rows are the list under '{lists[0]}'")
-        return _one_by_one(content[lists[0]], where, notes)
+        return one_by_one(content[lists[0]], where, notes)
     for read in (_by_id, _pairs_by_id, _by_text, _by_label, _objects_by_label):
         rows = read(content, where, notes)
         if rows is not None:
@@ -78,14 +78,20 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     raise DataError(f"{where}: is one object with {shown}. {EXPECTED}.{apart}")
 
 
-def _one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
-    """A row for each text, where every object has a label and a list of its texts, as intents of chatbots have."""
-    if not entries or not all(isinstance(entry, dict) for entry in entries):
+def intent_keys(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The keys of the texts and their label, as intents of chatbots have them; None if there is a text of its own."""
+    texts = next((key for key in SEVERAL if isinstance(entry.get(key), list)), None)
+    label = next((key for key in entry if key.lower() in LABEL_NAMES), None)
+    own = any(isinstance(entry.get(key), str) for key in TEXT_NAMES)
+    return None if texts is None or label is None or own else (texts, label)
+
+
+def one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
+    """A row for each text, where every object has a label and a list of its texts; else the entries as they are."""
+    keys = intent_keys(entries[0]) if entries and all(isinstance(entry, dict) for entry in entries) else None
+    if keys is None:
         return entries
-    name = next((key for key in SEVERAL if key in entries[0]), None)
-    label = next((key for key in entries[0] if key.lower() in LABEL_NAMES), None)
-    if name is None or label is None or any(isinstance(entries[0].get(key), str) for key in TEXT_NAMES):
-        return entries  # a text of its own
+    name, label = keys
     found = [_texts_in(entry.get(name)) for entry in entries]
     if None in found:
         return entries

@@ -230,9 +230,10 @@ def test_a_document_called_jsonl_is_answered_by_its_format(tmp_path: Path) -> No
 def test_texts_under_an_intent_are_a_row_each(tmp_path: Path) -> None:
     """As chatbots keep them: a tag, its patterns, and answers that are no texts."""
     intents = [{"tag": name, "patterns": [f"{name} {n}" for n in range(3)], "responses": ["hi"]} for name in ("a", "b")]
-    for content in ({"intents": intents}, intents):
-        path = tmp_path / "d.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
+    documents = [json.dumps(content) for content in ({"intents": intents}, intents)]
+    for document in (*documents, "\n".join(map(json.dumps, intents))):  # and JSON lines
+        path = tmp_path / ("d.json" if document in documents else "d.jsonl")
+        path.write_text(document, encoding="utf-8")
         (table,) = read_sources(DataSection(source=str(path))).values()
         assert list(table.columns["text"]) == ["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"]
         assert list(table.columns["tag"]) == ["a", "a", "a", "b", "b", "b"]
