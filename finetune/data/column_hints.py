@@ -23,6 +23,7 @@ SHOWN = 3  # likeliest columns that are named
 FEW_VALUES = 12  # most different values of a column that says what a row is for
 OF_SPLIT = "|".join(sorted(KNOWN_SPLITS, key=len, reverse=True))
 SPLIT_WORD = re.compile(rf"(?:^|[\W_])(?:public|private)?[\W_]?({OF_SPLIT})(?:$|[\W_])")
+FRACTION = re.compile(r"[-+]?\d*[.,]\d*[1-9]\d*")
 ISO_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d(?:$|[T ])")
 # is_valid of fastai, is_test, test_flag: 1 means this split.
 # Columns whose whole numbers may stand for splits, or for folds.
@@ -87,7 +88,8 @@ def likely_columns(
 ) -> dict[str, Likely]:
     """Role (text, label) -> the likeliest column without a role: the longest texts; 2 to 50 values that repeat.
 
-    For labels, columns with a typical name come first, then those with more than two values, then the last in the file.
+    For labels, columns with a typical name come first (of these, numbers with a fraction last: confidences), then those
+    with more than two values, then the last in the file.
     """
     free = [name for name in table.columns if name not in set(taken) and not why_no_label(name, table.columns)]
     found: dict[str, Likely] = {}
@@ -111,22 +113,23 @@ def _by_length(table: Table, names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _by_values(table: Table, names: list[str], label_names: tuple[str, ...]) -> list[tuple[str, str]]:
     """Columns of few values that repeat, the likeliest label first."""
-    counts = {
-        name: count
+    found = {
+        name: values
         for name in names
-        if (count := _values_that_repeat(table, name)) is not None
+        if (values := _values_that_repeat(table, name)) is not None
         and not _speaks_of_splits(name, few_values(table, name) or Counter())
     }
 
-    def rank(name: str) -> tuple[bool, bool, int]:
+    def rank(name: str) -> tuple[bool, bool, bool, int]:
         is_called = any(word in name.lower() for word in label_names if len(word) > 3)
-        return not is_called, counts[name] == 2, -names.index(name)
+        is_measured = any(map(FRACTION.fullmatch, found[name]))
+        return not is_called, is_measured, len(found[name]) == 2, -names.index(name)
 
-    return [(name, f"{counts[name]} values") for name in sorted(counts, key=rank)]
+    return [(name, f"{len(found[name])} values") for name in sorted(found, key=rank)]
 
 
-def _values_that_repeat(table: Table, name: str) -> int | None:
-    """How many different values a column has, if they are 2 to 50 and at most half as many as its filled cells."""
+def _values_that_repeat(table: Table, name: str) -> set[str] | None:
+    """The different values of a column, if they are 2 to 50 and at most half as many as its filled cells."""
     seen: set[str] = set()
     cells = 0
     for cell in filled_cells(table, name):
@@ -139,7 +142,7 @@ def _values_that_repeat(table: Table, name: str) -> int | None:
         if len(seen) > MOST_CLASSES:
             return None
     are_dates = all(ISO_DATE.match(value.upper()) for value in seen)
-    return len(seen) if len(seen) >= 2 and 2 * len(seen) <= cells and not are_dates else None
+    return seen if len(seen) >= 2 and 2 * len(seen) <= cells and not are_dates else None
 
 
 def flag_split(name: str) -> str | None:

@@ -425,3 +425,16 @@ def test_text_and_label_that_are_missing_are_named_at_once_with_the_likeliest_an
         choose_columns(section(text="nope"), made)
     assert [problem.key for problem in caught.value.problems] == ["data.text", "data.label"]
     assert caught.value.completed() == change
+
+
+def test_the_confidence_in_a_label_is_not_the_likeliest_label() -> None:
+    made = table(
+        text=[f"this is text number {row}" for row in range(20)],
+        airline_sentiment=["good", "bad"] * 10,
+        airline_sentiment_confidence=["0.61", "0.7", "1.0", "0.99"] * 5,
+    )
+    with pytest.raises(DataError) as caught:
+        choose_columns(section(), made)
+    change = caught.value.completed()
+    assert change is not None
+    assert change.for_command_line() == "--set data.label=airline_sentiment"

@@ -66,7 +66,8 @@ def read_excel(path: Path, section: DataSection) -> Table | dict[str, Table]:
     if len(filled) == 1:
         refuse_split_names(str(path), section)
         return _table(str(path), next(iter(filled.values())), section)
-    return read_splits(list(filled), str(path), section, lambda name, title: _table(title, filled[name], section))
+    largest_first = sorted(filled, key=lambda name: -len(filled[name].rows))  # the first is the one that is suggested
+    return read_splits(largest_first, str(path), section, lambda name, title: _table(title, filled[name], section))
 
 
 def _sheets(content: bytes, path: Path) -> Sheets:
