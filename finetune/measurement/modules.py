@@ -1,13 +1,8 @@
-"""The scores as `evaluate.Metric` modules: built by class, so that nothing is ever fetched from the hub.
-
-Imported only when something is measured: `import evaluate` takes seconds.
-"""
+"""The scores of a run: the built-in ones, and those of the user's own `evaluate` modules."""
 
 from pathlib import Path
 from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,63 +11,7 @@ from finetune.errors import RecipeError
 from finetune.measurement.scores import compute_scores
 
 _LOGITS = {"single_label": True, "multi_label": True, "regression": False}
-
-
-class _Scores(evaluate.Metric):
-    """Base: predictions are logits, references are targets, the result is `compute_scores` of the task."""
-
-    task: str
-    predictions: Any
-    references: Any
-
-    def _info(self) -> Any:
-        return evaluate.MetricInfo(
-            description=f"Scores and losses of a {self.task} model from its logits.",
-            citation="",
-            inputs_description="predictions: logits; references: targets.",
-            features=datasets.Features({"predictions": self.predictions, "references": self.references}),
-        )
-
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return self.scores(np.asarray(predictions), np.asarray(references))
-
-    def scores(self, predictions: NDArray[Any], references: NDArray[Any]) -> dict[str, float]:
-        """Like `compute`, without writing all rows into an Arrow table and reading them back, which takes most of its
-        time.
-        """
-        dtype = np.int64 if self.task == "single_label" else np.float64
-        return compute_scores(self.task, predictions.astype(np.float64), references.astype(dtype))
-
-
-class SingleLabelScores(_Scores):
-    """accuracy, macro_f1, mcc, nll, brier, ece. predictions (rows, K) logits, references (rows,) class indices."""
-
-    task = "single_label"
-    predictions = datasets.Sequence(datasets.Value("float64"))
-    references = datasets.Value("int64")
-
-
-class MultiLabelScores(_Scores):
-    """micro_f1, macro_f1, exact_match, average_precision, nll, brier. predictions (rows, K) logits, references 0/1."""
-
-    task = "multi_label"
-    predictions = datasets.Sequence(datasets.Value("float64"))
-    references = datasets.Sequence(datasets.Value("float64"))
-
-
-class RegressionScores(_Scores):
-    """r2, rmse, mae, pearson, spearman, mse. predictions and references (rows,) numbers."""
-
-    task = "regression"
-    predictions = datasets.Value("float64")
-    references = datasets.Value("float64")
-
-
-_BUILT_IN: dict[str, type[_Scores]] = {
-    "single_label": SingleLabelScores,
-    "multi_label": MultiLabelScores,
-    "regression": RegressionScores,
-}
+_DTYPE = {"single_label": np.int64, "multi_label": np.float64, "regression": np.float64}  # of targets
 
 
 class Meter:
@@ -89,7 +28,6 @@ class Meter:
 
     def __init__(self, task: str, user_modules: list[str]) -> None:
         self._task = task
-        self._built_in = _BUILT_IN[task](keep_in_memory=True)
         self._user = {path: _load_module(path) for path in user_modules}
 
     def measure(self, logits: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
@@ -99,7 +37,7 @@ class Meter:
             RecipeError: A user's module fails, or returns a value that is not a number or a name that is taken.
         """
         predictions = logits if _LOGITS[self._task] else logits.reshape(len(logits))
-        scores = self._built_in.scores(predictions, targets)
+        scores = compute_scores(self._task, predictions.astype(np.float64), targets.astype(_DTYPE[self._task]))
         for path, module in self._user.items():
             scores.update(self._measure_with(path, module, logits, targets, set(scores)))
         return scores
@@ -131,6 +69,8 @@ def _load_module(path: str) -> Any:
         why = f"{path}: would run code from {address}. Put that file beside it, and leave out '# From:'."
         raise _bad_module(path, why)
     own_code.refuse_unknown([path])
+    import evaluate  # seconds, and needed here only
+
     try:
         return evaluate.load(str(Path(path).resolve()), keep_in_memory=True)
     except Exception as error:  # whatever the user's module raises while it is imported

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from finetune.data.labels import largest_class
 from finetune.data.rows import Data
 from finetune.errors import Problem, suggest
+from finetune.measurement.modules import Meter
 from finetune.measurement.scores import MEASURES, Measure, main_score, measure_of
 from finetune.measurement.units import metric_name, percent_text
 from finetune.recipe import Recipe, recipe_budget
 from finetune.techniques import KeptWeights, SelectionRule, hook_of
-
-if TYPE_CHECKING:
-    from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
 
 
 def measure_for(data: Data, score: str) -> Measure:
@@ -51,8 +49,6 @@ def meter_for(recipe: Recipe, data: Data) -> Meter:
     Raises:
         RecipeError: A user's module cannot be loaded.
     """
-    from finetune.measurement.modules import Meter
-
     return Meter(data.task, recipe.training.metrics)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from finetune.data.rows import Data
 from finetune.data.sorted_sets import MeasuredSet
 from finetune.data.tokens import Encoder
 from finetune.errors import Change, FinetuneError, Problem, RecipeError, as_problem
+from finetune.measurement.modules import Meter
 from finetune.measurement.scores import Measure
 from finetune.models.configuration import load_tokenizer, position_limit
 from finetune.models.head import HeadStart
@@ -72,9 +73,6 @@ from finetune.training.run_warnings import (
 from finetune.training.scale import TargetScale, can_hold_scale, scale_warnings, target_scale
 from finetune.training.tracking.starting import tracker_problems
 from finetune.training.unlabelled import learns_unlabelled
-
-if TYPE_CHECKING:
-    from finetune.measurement.modules import Meter  # `import evaluate` takes seconds, and `check` measures nothing
 
 
 @dataclass(frozen=True)

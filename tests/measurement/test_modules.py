@@ -1,13 +1,12 @@
-"""The scores as `evaluate.Metric` modules, and the user's own."""
+"""The built-in scores, and the user's own `evaluate` modules."""
 
 from pathlib import Path
 
-import evaluate
 import numpy as np
 import pytest
 
 from finetune.errors import RecipeError
-from finetune.measurement.modules import Meter, MultiLabelScores, RegressionScores, SingleLabelScores
+from finetune.measurement.modules import Meter
 from finetune.measurement.scores import compute_scores
 from finetune.own_code import allow
 
@@ -37,20 +36,10 @@ def _write_metric(
     return str(path)
 
 
-@pytest.mark.parametrize("module", [SingleLabelScores, MultiLabelScores, RegressionScores])
-def test_modules_are_evaluate_metrics(module: type) -> None:
-    assert isinstance(module(keep_in_memory=True), evaluate.Metric)
-
-
-def test_the_module_returns_what_the_plain_function_returns() -> None:
+def test_the_meter_returns_what_the_plain_function_returns() -> None:
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 3, 40)
     assert Meter("single_label", []).measure(logits, targets) == compute_scores("single_label", logits, targets)
-
-
-def test_modules_can_be_combined_and_used_like_any_other() -> None:
-    both = evaluate.combine([SingleLabelScores(keep_in_memory=True)])
-    assert both.compute(predictions=[[1.0, 0.0], [0.0, 1.0]], references=[0, 1])["accuracy"] == 1.0
 
 
 def test_a_users_module_is_measured_beside_the_built_in(tmp_path: Path) -> None:
