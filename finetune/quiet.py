@@ -27,6 +27,7 @@ def quieten_libraries() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Visible("warning: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
     for library in LOUD:
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="torch")

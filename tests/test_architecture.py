@@ -62,7 +62,7 @@ ALLOWED = {
     },
     "hub": {"errors"},
     "demo_page": {"errors", "inference", "measurement"},
-    "diagnosis": {"advice", "errors", "measurement", "records"},
+    "diagnosis": {"advice", "errors", "measurement", "recipe", "records"},
     "parent": set(),
     "portable": set(),
     "quiet": {"visible"},

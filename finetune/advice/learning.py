@@ -37,7 +37,7 @@ def degeneration(record: FinishedRecord) -> str | None:
             f"{_what_to_do(record)}"
         )
     if record.data.task == "multi_label" and score == 0:
-        return f"No label is ever predicted. {_what_to_do(record)}"
+        return f"No label is ever predicted{_with_thresholds(record)}. {_what_to_do(record)}"
     return None
 
 
@@ -59,6 +59,15 @@ def _no_better_than_mean(record: FinishedRecord) -> str | None:
     else:
         return None
     return f"Validation {why}. {_what_to_do(record)}"
+
+
+def _with_thresholds(record: FinishedRecord) -> str:
+    """What is predicted with the thresholds that were chosen on validation, which the saved model uses."""
+    if record.thresholds is None:
+        return ""
+    score = record.thresholds.validation["micro_f1"]
+    known = "undefined" if score is None else score_text("micro_f1", score)
+    return f" at a probability of 0.5 (with the thresholds that were chosen on these rows, micro-F1 is {known})"
 
 
 def _what_to_do(record: FinishedRecord) -> str:

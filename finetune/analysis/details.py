@@ -32,9 +32,10 @@ def learning_curve(run: FinishedRun, metrics: Sequence[str]) -> Curve:
 
 
 def outcomes(records: Sequence[RunRecord]) -> list[str]:
-    """Effect that each technique reports for the first finished run."""
+    """Effect that each technique reports for the first finished run, whose seed is named if there are others."""
+    seed = f" (seed {records[0].seed})" if len(records) > 1 else ""
     return [
-        f"{name}: {active.outcome}"
+        f"{name}: {active.outcome}{seed}"
         for record in records[:1]
         for name, active in record.techniques.items()
         if active.outcome is not None

@@ -180,7 +180,8 @@ def recommend(
     name, top = metric_name(score), score_text(score, best.validation)
     if not best.eligible:
         return best.name, (
-            f"Best validation {name} ({top}), but every preset underfits or did not learn: use none of them as it is."
+            f"Best validation {name} ({top}), but every preset underfits or did not learn: do not use any of these "
+            "models as it is."
         )
     rivals = [candidate for candidate in candidates if candidate.eligible and candidate is not best]
     if variants == 1:

@@ -69,6 +69,7 @@ def _compare(data: Data, split: str, rows: Rows) -> Finding | None:
     return LocatedFinding(
         check="adversarial",
         level="warning",
+        split=split,
         text=f"A classifier tells {split} rows from train rows: AUC {auc:.2f} (95 % CI {low:.2f} to {high:.2f}, "
         f"0.5: no difference), by words such as {', '.join(repr(str(word)) for word in words)}.",
         figures={"auc": auc, "low": low, "high": high},

@@ -89,6 +89,7 @@ def _leaks(kept: str, originals: Rows, split: str, rows: Rows, twins: Sequence[T
     return LocatedFinding(
         check="leaks",
         level="problem" if fraction >= LEAKED else "warning",
+        split=split,
         text=f"{count_text(len(twins), f'{split} row')} ({percent(fraction)}) "
         f"{verb(len(twins), 'duplicates', 'duplicate')} {verb(len(twins), f'a {kept} row', f'{kept} rows')}: "
         f"{_by_kind(twins)}{labels}.",

@@ -29,6 +29,7 @@ def check_groups(data: Data) -> list[Finding]:
                 LocatedFinding(
                     check="groups",
                     level="problem",
+                    split=split,
                     text=f"{count_text(len(groups), f'{split} group')} {verb(len(groups), 'is', 'are')} also in "
                     f"{kept}: {shorten(groups, NAMED)}, with {count_text(len(shared), f'{split} row')} "
                     f"({percent(fraction)}).",

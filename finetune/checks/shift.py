@@ -34,6 +34,7 @@ def check_label_shift(data: Data) -> list[Finding]:
                 Finding(
                     check="label_shift",
                     level="warning",
+                    split=split,
                     text=f"The label distribution of {split} differs from train: {difference} (p = {p:.1g}).",
                     figures={"p": p, "size": size},
                     advice=advise_on_shift(data, split),
@@ -58,6 +59,7 @@ def check_length_shift(data: Data) -> list[Finding]:
                 Finding(
                     check="length_shift",
                     level="warning",
+                    split=split,
                     text=f"Text lengths in {split} differ from train: a median of {np.median(lengths):g} words against "
                     f"{np.median(trained):g} (Kolmogorov-Smirnov {size:.2f}, p = {p:.1g}).",
                     figures={

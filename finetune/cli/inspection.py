@@ -1,6 +1,7 @@
 """`finetune show`, `diff` and `validate`: what a recipe contains, before anything is trained."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -58,7 +59,7 @@ def show(
     """
     use_techniques(technique)
     if recipe == "technique":
-        _show_technique(name, as_json)
+        _show_technique(name, technique or (), as_json)
         return
     if name is not None:
         raise RecipeError(f"'{name}': one recipe at a time. To explain a technique: finetune show technique {name}")
@@ -70,12 +71,12 @@ def show(
     print_text(json.dumps(plan, indent=2) if as_json else render_plan(plan, every_value), whole=as_json)
 
 
-def _show_technique(name: str | None, as_json: bool) -> None:
+def _show_technique(name: str | None, own: Sequence[str], as_json: bool) -> None:
     from finetune.reports.techniques import describe_techniques, render_card
     from finetune.workflows.inspection import describe_technique
 
     [(name, described)] = describe_technique(name, describe_techniques()).items()
-    print_text(json.dumps({name: described}, indent=2) if as_json else render_card(name), whole=as_json)
+    print_text(json.dumps({name: described}, indent=2) if as_json else render_card(name, own), whole=as_json)
 
 
 @reports_errors()

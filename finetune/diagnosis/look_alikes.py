@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from finetune.diagnosis.observations import Observed
+from finetune.diagnosis.observations import NEAR, Observed
 from finetune.diagnosis.trend import FEW, noise, score_fell
 from finetune.measurement.units import integer_text, scale, score_text
 from finetune.records.diagnosis import LookAlike, VerdictName
 
-NEAR = 0.02  # a baseline within two points of the model shows what texts and labels allow
 LEARNED = 0.9  # a training score from which on rows may be learned by heart
 FEW_ROWS = 300  # of validation
 Rule = Callable[[Observed], LookAlike]
@@ -29,9 +28,9 @@ def _small_validation(observed: Observed) -> LookAlike:
         return LookAlike(name=name, status="ruled out", why="the whole interval of the gap is above 0")
     why = "the number of validation rows is not known" if rows is None else f"validation has {integer_text(rows)} rows"
     status = "possible" if rows is None or rows < FEW_ROWS else "ruled out"
-    return LookAlike(
-        name=name, status=status, why=why, check=f"finetune compare {observed.data} --presets none,strong --folds 5"
-    )
+    folds = f"finetune compare {observed.data} --presets none,strong --folds 5"
+    check = f"finetune check {observed.data}" if observed.has_own_test else folds
+    return LookAlike(name=name, status=status, why=why, check=check)
 
 
 def _by_finding(name: str, checks: tuple[str, ...], clean: str) -> Rule:
@@ -68,6 +67,9 @@ def _ceiling(observed: Observed) -> LookAlike:
         why = "no baseline is known: TF-IDF with logistic regression on the same rows would show it"
         return LookAlike(name=name, status="not checked", why=why, check=check)
     text = f"TF-IDF with logistic regression reaches {score_text(observed.score, observed.tfidf)} on the same rows"
+    if observed.is_behind_tfidf:
+        why = f"{text}, more than the model: the texts allow a better score"
+        return LookAlike(name=name, status="ruled out", why=why)
     if observed.tfidf >= validation - NEAR:
         return LookAlike(name=name, status="likely", why=f"{text}, as much as the model", check=check)
     return LookAlike(name=name, status="ruled out", why=f"{text}, less than the model")

@@ -15,6 +15,7 @@ from finetune.measurement.units import is_fraction
 from finetune.records.diagnosis import Estimate
 
 CONFIDENCE = 0.95
+NEAR = 0.02  # a baseline within two points of the model shows what texts and labels allow
 LEAST_PERCENT = 2  # an accuracy from which on a percentage is meant: 1.5 is a typing error
 ROUNDED = 0.005  # of a fraction with two digits: 0.33 for one of three classes
 SHARES = ("accuracy", "f1", "precision", "recall")  # so do names of scores in logs begin or end: f1_weighted
@@ -69,6 +70,7 @@ class Observed:
         gap: train − validation.
         test: Score on rows that were not used to choose anything.
         train_rows, validation_rows, test_rows: Numbers of rows; None where unknown.
+        train_measured: Training rows of the training score; None: all of them, or unknown.
         classes: Number of classes; None where unknown, and for tasks without classes.
         chance: Score of the same answer for all texts; None where unknown.
         epochs: Epochs trained; None where unknown.
@@ -86,9 +88,10 @@ class Observed:
         is_at_least: `train` and `gap` are lower bounds.
         techniques: Regularization that was used, as far as known.
         tfidf: Validation score of TF-IDF with logistic regression; None if not measured.
-        findings: Check -> finding of the data check.
+        findings: Check -> finding of the data check about training and validation rows.
         checked: Whether the data checks ran.
         data: How to name the data on the command line.
+        has_own_test: Whether test is a split of its own, so that folds are not possible.
         notes: Facts to know about the numbers.
         missing: Numbers that would make a verdict more certain.
     """
@@ -100,6 +103,7 @@ class Observed:
     gap: Estimate | None = None
     test: Estimate | None = None
     train_rows: int | None = None
+    train_measured: int | None = None
     validation_rows: int | None = None
     test_rows: int | None = None
     classes: int | None = None
@@ -121,9 +125,16 @@ class Observed:
     tfidf: float | None = None
     findings: tuple[tuple[str, str], ...] = ()
     checked: bool = False
-    data: str = "DATA"
+    data: str = "--data DATA"
+    has_own_test: bool = False
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def is_behind_tfidf(self) -> bool:
+        """Whether TF-IDF with logistic regression is clearly better on the same validation rows."""
+        validation = None if self.validation is None else self.validation.mean
+        return self.tfidf is not None and validation is not None and self.tfidf > validation + NEAR
 
     @property
     def is_share(self) -> bool:

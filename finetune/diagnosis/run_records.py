@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from finetune.diagnosis.verdicts import Verdict, judge
 from finetune.errors import Change, OutputError
 from finetune.measurement.scores import measure_of
 from finetune.records.diagnosis import Estimate
-from finetune.records.schema import OWN_TRAINER, Evaluation, FinishedRecord, RunRecord
+from finetune.records.schema import Evaluation, FinishedRecord, RunRecord
 
 LEVELS = ("warning", "problem")
 
@@ -40,9 +39,13 @@ def observe_record(record: RunRecord, folder: Path) -> Observed:
         "curve": curve,
         "techniques": tuple(record.techniques),
         "tfidf": _baseline(record, "tfidf", measure.score),
-        "findings": tuple((each.check, each.text) for each in record.data.findings if each.level in LEVELS),
+        "findings": tuple(
+            # What tells test apart explains no gap to validation.
+            (each.check, each.text)
+            for each in record.data.findings
+            if each.level in LEVELS and each.split != "test"
+        ),
         "checked": bool(record.data.findings or record.data.baselines),
-        "data": _data(record),
     }
     if isinstance(record, FinishedRecord):
         kept = tuple(point for point in curve if point.step <= record.selected.step)
@@ -80,6 +83,7 @@ def _selected(record: FinishedRecord, score: str, loss: str) -> dict[str, Any]:
     gap, rows = selected.gap[score], record.data.rows
     return {
         "train": _level(selected.train_probe.get(score)),
+        "train_measured": rows["train_probe"] if rows["train_probe"] < rows["train"] else None,
         "validation": _with_interval(score, selected.validation.get(score), rows["validation"]),
         "test": None if selected.test is None else _with_interval(score, selected.test.get(score), rows["test"]),
         "gap": None if gap.value is None else Estimate(mean=gap.value, low=gap.low, high=gap.high),
@@ -125,11 +129,3 @@ def _baseline(record: RunRecord, name: str, score: str) -> float | None:
         if baseline.name == name:
             return baseline.scores.get("validation", {}).get(score)
     return None
-
-
-def _data(record: RunRecord) -> str:
-    """What to type: the name of a recipe whose data is embedded, else its data."""
-    name, source = str(record.recipe.get("name", "")), str(record.recipe["data"]["source"])
-    if name == OWN_TRAINER:
-        return Observed.data
-    return shlex.quote(name if source.startswith("package:") else source)

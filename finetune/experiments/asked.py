@@ -180,7 +180,7 @@ def key_problems(asked: Asked, key: str) -> list[Problem]:
         why = "would make it measured on other rows than the rest. data.subset leaves those rows as they are."
     elif (section == "data" and rest.partition(".")[0] not in _SAME_ROWS) or key in _MEASURES:
         why = "decides what is measured, which must be the same for all."
-        ways = (Change(text=f"Set it for all: --set {key}=VALUE, without the name of a preset before it."),)
+        ways = (Change(text=f"Set one value for all: --set {key}=VALUE."),)
     else:
         return []
     return [asked.blame(Problem(why, key, changes=ways))]

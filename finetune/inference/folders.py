@@ -12,7 +12,8 @@ def model_folder(path: str) -> str:
     """`model/` in the folder of a run or a comparison; anything else is a model itself.
 
     Raises:
-        ModelError: A folder holds no model, or several runs to choose from; or there is none of this name among others.
+        ModelError: A folder holds no model, or several runs to choose from; or there is none of this name among others;
+            it is a file, or a single word that no folder here is called.
     """
     folder = RunFolder(Path(path).expanduser())
     if (folder.model / "config.json").is_file():
@@ -22,8 +23,15 @@ def model_folder(path: str) -> str:
         named = f" Runs in it that have one: {', '.join(map(str, runs[:3]))}." if runs else ""
         why = f"'{path}' holds no model: neither config.json nor model/config.json is there.{named}"
         raise ModelError(why, argument="model", found=path)
-    if folder.path.exists() or not folder.path.parent.name:
+    if folder.path.is_file():
+        raise ModelError(f"'{path}' is a file, and a model is a folder.", argument="model", found=path)
+    if folder.path.exists():
         return path
+    if len(folder.path.parts) == 1:  # a model of the hub has an owner
+        close = suggest(path, [str(each) for each in _models_in(Path())])
+        hub = f"A model of the hub is named by owner and name, as in 'me/{path}'."
+        why = f"there is no folder '{path}' here.{close} {hub}"
+        raise ModelError(why, argument="model", found=path)
     if others := _models_in(folder.path.parent):
         close = suggest(folder.path.name, [each.name for each in others])
         raise ModelError(f"'{folder.path.parent}' has no such model.{close}", argument="model", found=path)

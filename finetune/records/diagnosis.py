@@ -66,6 +66,7 @@ class Diagnosis(Frozen):
     test: Estimate | None = Field(None, description="Score on rows that were not used for any choice.")
     at_least: bool = Field(False, description="train and gap are lower bounds: the training score was not measured.")
     train_rows: int | None
+    train_measured: int | None = Field(None, description="Training rows of the training score, if not all; else null.")
     validation_rows: int | None
     test_rows: int | None = None
     notes: list[str] = Field([], description="What the numbers mean, and which of them cannot be compared.")

@@ -96,9 +96,18 @@ class Finding(Frozen):
         description="info: good to know; warning: worth a look; problem: scores cannot be trusted."
     )
     text: str = Field(description="One sentence, with the number.")
+    split: str | None = Field(
+        None, description="The split that is compared with an earlier one; null for other checks."
+    )
     figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, fractions in [0, 1], AUC, ….")
     examples: list[str] = Field([], description="Rows that show it, one per line.")
     advice: str = Field("", description="What to do, in command-line form.")
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A finding of a version that did not name the split stays what it is."""
+        later = {"split"} - self.model_fields_set
+        return {name: value for name, value in serialize(self).items() if name not in later}
 
 
 class Baseline(Frozen):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from finetune.measurement.units import Scale, integer_text, scale
 from finetune.records.diagnosis import Diagnosis, Estimate, LookAlike, Step
 from finetune.reports.blocks import Block, Bullets, Cell, Column, Facts, Prose, Table
@@ -23,8 +26,7 @@ def render_diagnosis(found: Diagnosis, every_detail: bool = False) -> str:
     lines += [labelled("Note", f"{text}.") for text in found.notes]
     lines += [labelled("Not known", f"{text}.") for text in found.missing]
     if found.look_alikes:
-        lines += ["", "What else gives such numbers"]
-        lines += [f"- {_look_alike(each)}" for each in found.look_alikes]
+        lines += ["", "What else gives such numbers", *_look_alike_lines(found.look_alikes)]
     if found.plan:
         lines += ["", "What to do, in this order"]
     for number, step in enumerate(found.plan, 1):
@@ -41,7 +43,7 @@ def diagnosis_blocks(found: Diagnosis) -> list[Block]:
         if texts:
             blocks.append(Bullets([shorten(text, 500) for text in texts], user=True, title=title))
     if found.look_alikes:
-        items = [shorten(_look_alike(each), 500) for each in found.look_alikes]
+        items = [shorten(f"{_look_alike(each)} {each.check}".strip(), 500) for each in found.look_alikes]
         blocks.append(Bullets(items, user=True, title="What else gives such numbers"))
     if found.plan:
         titles = ("What to do, in this order", "Why", "Setting", "What you see", "Too much", "Evidence", "Command")
@@ -55,13 +57,14 @@ def _facts(found: Diagnosis) -> list[tuple[str, str]]:
     unit = scale(found.score)
     entries = [("Read", shorten(found.source, 300))]
     at_least = "at least " if found.at_least else ""
-    for label, estimate, rows in (
-        ("Training", found.train, found.train_rows),
-        ("Validation", found.validation, found.validation_rows),
-        ("Test", found.test, found.test_rows),
+    measured = "" if found.train_measured is None else f"{integer_text(found.train_measured)} of "
+    for label, estimate, part, rows in (
+        ("Training", found.train, measured, found.train_rows),
+        ("Validation", found.validation, "", found.validation_rows),
+        ("Test", found.test, "", found.test_rows),
     ):
         if estimate is not None:
-            of_rows = "" if rows is None else f", {integer_text(rows)} rows"
+            of_rows = "" if rows is None else f", {part}{integer_text(rows)} rows"
             least = at_least if label == "Training" else ""
             entries.append((label, f"{unit.name} {least}{_level(unit, estimate)}{of_rows}"))
     if found.gap is not None:
@@ -73,9 +76,18 @@ def _level(unit: Scale, estimate: Estimate) -> str:
     return unit.estimated_level(estimate)
 
 
+def _look_alike_lines(found: Sequence[LookAlike]) -> list[str]:
+    """One item each; a command that several in a row share stands below the last of them."""
+    lines = []
+    for each, following in itertools.zip_longest(found, found[1:]):
+        lines.append(f"- {_look_alike(each)}")
+        if each.check and (following is None or following.check != each.check):
+            lines.append(f"  $ {each.check}")
+    return lines
+
+
 def _look_alike(each: LookAlike) -> str:
-    check = f" {each.check}" if each.check else ""
-    return f"{each.name}: {each.status} ({each.why}).{check}"
+    return f"{each.name}: {each.status} ({each.why})."
 
 
 def _step_lines(number: int, step: Step, in_detail: bool) -> list[str]:

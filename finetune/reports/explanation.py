@@ -85,7 +85,11 @@ def _deletion(found: Explanation) -> str:
     text = f"{what} {before}; without {names} {after}; without {count_text(len(check.words), 'random word')} {mean} "
     text += f"({low} to {high} in {check.draws} draws)."
     moved, usual = abs(check.after - check.before), abs(check.random - check.before)
-    return text if moved > usual else f"{text} The named words matter no more than random ones: do not rely on them."
+    if moved <= usual:
+        return f"{text} The named words matter no more than random ones: do not rely on them."
+    if check.random_low <= check.after <= check.random_high:
+        return f"{text} Single draws of random words changed it as much: rely on the named words with care."
+    return text
 
 
 def _values(check: Deletion) -> tuple[float, ...]:

@@ -232,7 +232,8 @@ def _beaten(record: FinishedRecord) -> str:
         for baseline in record.data.baselines
         if ours is not None and (theirs := baseline.scores.get(split, {}).get(score)) is not None and theirs >= ours
     ]
-    return f" This model does not beat {' or '.join(better)} on {split}." if better else ""
+    at = "" if record.thresholds is None else ", with labels above 0.5"
+    return f" This model does not beat {' or '.join(better)} on {split}{at}." if better else ""
 
 
 def outcome_lines(record: RunRecord) -> list[str]:

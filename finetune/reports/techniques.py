@@ -1,6 +1,8 @@
 """The technique table, generated from the registry: for `finetune ls techniques` and docs/techniques.md."""
 
 import re
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -58,14 +60,17 @@ def render_list() -> str:
     return "\n".join(["TECHNIQUES", *lines, "", "Details of one technique: finetune show technique NAME"])
 
 
-def render_card(name: str) -> str:
-    """For `finetune show technique NAME`: its description, settings, cost and an example."""
+def render_card(name: str, own: Sequence[str] = ()) -> str:
+    """For `finetune show technique NAME`: its description, settings, cost and an example, with `--technique` for the
+    user's `own`.
+    """
     technique = describe_techniques()[name]
     lines = [f"{name}: {technique['summary']}", "", *_paragraphs(_body(TECHNIQUES[name])), "", "Settings"]
     for key, setting in technique["settings"].items():
         lines += [f"  {_setting_line(key, setting)}", f"      {setting['description']}"]
     lines += ["", f"Family {technique['family']}, {training_time_text(technique['cost'])} (declared)"]
-    example = f"finetune run --set techniques.{name}={{}}" if _runs_by_default(TECHNIQUES[name]) else ""
+    options = "".join(f" --technique {shlex.quote(each)}" for each in own)
+    example = f"finetune run{options} --set techniques.{name}={{}}" if _runs_by_default(TECHNIQUES[name]) else ""
     return "\n".join([*lines, *([f"Try: {example}"] if example else [])])
 
 

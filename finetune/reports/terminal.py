@@ -50,7 +50,9 @@ def run_summary(
     lines += [labelled("Warning", warning) for warning in new]
     if len(new) < len(record.warnings):
         before = count_text(len(record.warnings) - len(new), "warning")
-        lines.append(labelled("Warnings", f"{before} shown before training; all are in the record"))
+        findings = sum(each.level != "info" for each in record.data.findings)
+        checks = f", and {count_text(findings, 'finding')} of the data checks," if findings else ""
+        lines.append(labelled("Warnings", f"{before}{checks} shown before training; all are in the record"))
     loading = "plain transformers: AutoModelForSequenceClassification.from_pretrained"
     lines += [
         labelled("Model", f"{folder.model}   ({loading})"),

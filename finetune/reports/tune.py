@@ -10,7 +10,7 @@ from finetune.advice.tune import interval_text, optimism_text, settings_of
 from finetune.measurement.units import DASH, change_text, count_text, metric_name, number_text, percent_text, score_text
 from finetune.records.tune import Dimension, Trial, TrialReport, Trials, TuneReport
 from finetune.reports.rich_table import Adaptive, add_names, add_numbers, plain_table
-from finetune.reports.terminal import labelled
+from finetune.reports.terminal import labelled, next_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def tune_summary(report: TuneReport) -> str:
     lines.append(labelled("Settings", f"{report.recipe}   (the chosen ones, as a recipe)"))
     if report.model is not None:
         lines.append(labelled("Model", f"{report.model}   (the best seed on validation, with the chosen settings)"))
-    lines.append(labelled("Next", next_command(report)))
+    lines += next_lines(next_command(report), "to train with the chosen settings")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from finetune.diagnosis.look_alikes import look_alikes_of
 from finetune.diagnosis.observations import Numbers, Observed
 from finetune.diagnosis.plan import plan_for
 from finetune.diagnosis.run_records import observe_record
+from finetune.diagnosis.typed_data import with_commands
 from finetune.diagnosis.verdicts import judge
 from finetune.errors import Change, OutputError, RecipeError, suggest
 from finetune.records.diagnosis import Diagnosis, VerdictName
@@ -90,6 +91,7 @@ def diagnosis_of(observed: Observed) -> Diagnosis:
         test=observed.test,
         at_least=observed.is_at_least,
         train_rows=observed.train_rows,
+        train_measured=observed.train_measured,
         validation_rows=observed.validation_rows,
         test_rows=observed.test_rows,
         notes=[*observed.notes, *([] if about_test is None else [about_test])],
@@ -116,7 +118,7 @@ def _read(path: Path, numbers: Numbers, choices: dict[str, str | None]) -> Obser
         if given:
             name, value = next(iter(given.items()))
             raise RecipeError("the record of the run has this value. Leave it out.", argument=name, found=value)
-        return observe_record(record, path)
+        return with_commands(observe_record(record, path), record)
     numbers.check()
     log = read_log(path, choices["run"])
     if log is not None:

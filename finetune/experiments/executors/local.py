@@ -236,5 +236,8 @@ class Worker:
 
 def _how_it_died(code: int | None) -> str:
     if code == -signal.SIGKILL:
-        return "its process was killed (signal 9), most likely for want of memory. Try: --jobs 1, or a smaller batch"
+        return (
+            "its process was killed (signal 9), most likely for want of memory, so it is not tried again here. Type "
+            "the same command again, with fewer runs at a time (--jobs 1) or a smaller batch"
+        )
     return f"its process ended with code {code}. To see why, run it alone: finetune cell FOLDER KEY"
