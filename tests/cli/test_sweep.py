@@ -85,7 +85,7 @@ def test_the_picture_and_the_table_show_the_path(place: Path, made: Any) -> None
     assert len(lines) == 1
     assert "Zeros" in made.stdout
     assert "Effect      l1.strength=1000  l1: 32 of 32 head weights are exactly 0" in made.stdout
-    assert points_of(place)[-1]["outcomes"] == ["l1: 32 of 32 head weights are exactly 0"]
+    assert points_of(place)[-1]["outcomes"] == ["l1: 32 of 32 head weights are exactly 0 (seed 0)"]
     assert not list((place / "made").glob("cells/*/model"))
 
 

@@ -105,7 +105,7 @@ def test_the_choice_follows_its_rule_and_is_written_as_a_recipe_that_runs(place:
     tested = records(place / "made", f"test/cells/{found['chosen']}-*")
     training = {key: value for key, value in written.to_dict()["training"].items() if key not in TELLING_KEYS}
     assert {**tested[0]["recipe"]["training"], "seeds": [0]} == {**training, "seeds": [0]}
-    assert f"Next        finetune run {Path('made') / 'tuned.yaml'}" in made.stdout
+    assert f"\n            $ finetune run {Path('made') / 'tuned.yaml'}\n" in made.stdout, "one line, to be copied"
     assert invoke("validate", "made/tuned.yaml").exit_code == 0
     assert (place / "made" / "model" / "config.json").is_file()
 
