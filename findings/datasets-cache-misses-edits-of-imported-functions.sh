@@ -6,7 +6,7 @@
 #   is edited between two runs, the second run computes the rows again.
 # Behaviour: a function of an imported module enters the hash as its name. The second run finds the cache file of the
 #   first one and returns its rows, whether `clean` itself is given to `map` or a lambda in train.py that calls it. Only
-#   what stands in the script (`__main__`) is hashed with its code. Nothing is said; `load_from_cache_file=False` helps.
+#   what stands in the script (`__main__`) is hashed with its code. Nothing is said.
 # Output seen (Python 3.11.7): see `expected` below.
 # It would have cost us a training on texts that the current code does not make, and a record that names that code.
 set -euo pipefail

@@ -3,10 +3,9 @@
 #
 # Guess, written down first: a column that `map` returns has the type of the values returned. Integers over which
 #   fractions are written become float64, and they do: `map` tries the old type and leaves it when values do not fit.
-# Behaviour: for a boolean column the old type always fits. Every number is cast to it, 0.0 to False and all others to
-#   True: probabilities 0.3 and 0.9, the classes 1 and 2, and nan. Nothing is said, and the rows keep their number. The
-#   column comes from `True` and `False` in a CSV file, from JSON, or from a comparison in an earlier `map`. Under a new
-#   name, or with `features=`, the numbers stay.
+# Behaviour: for a boolean column the old type always fits. Every number is cast to it, and what is not 0 becomes
+#   True: probabilities 0.3 and 0.9, the classes 1 and 2. Nothing is said, and the rows keep their number. Here the column
+#   comes from `True` and `False` in a CSV file. Under a new name the numbers stay.
 # Output seen (Python 3.11.7): see `expected` below.
 # It would have cost us soft labels that are all True, in rows where the label was a yes or no of one annotator.
 set -euo pipefail

@@ -6,8 +6,8 @@
 #   which SetFit allows, is positive in any case.
 # Behaviour: a pair is positive only if the two share a label that is 1. Rows of zeros share none: all pairs among them
 #   are negative (target similarity 0), and so is such a text with itself, whose similarity is 1 whatever the model does.
-#   Where most rows have no label, as in toxic comments, these are most of the negative pairs. The encoder scatters the very
-#   group that the head has to tell from the rest. A third column, "none of them", makes all of these pairs positive.
+#   Where most rows have no label, as in toxic comments, these are most of the negative pairs. A third column, "none of
+#   them", makes all of these pairs positive.
 # Output seen (Python 3.11.7): see `expected` below.
 # It would have cost us a comparison in which SetFit loses on multi-label sets for a reason that is no property of it.
 set -euo pipefail

@@ -9,7 +9,7 @@
 #   is drawn from torch's global generator when an epoch begins. A resumed training draws it before the state of that
 #   generator is restored, and so gets the order of the first epoch, skips the number of batches it has done from that, and
 #   trains on what is left. In the first epoch this is right by chance; in every later one rows are trained on twice and
-#   others not at all (16 of 64 below). Nothing is said.
+#   others not at all. Nothing is said.
 # Output seen (Python 3.11.7): see `expected` below.
 # It would have cost us runs on preemptible machines that differ from undisturbed ones, in a setting that is only for speed.
 set -euo pipefail

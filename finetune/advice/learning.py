@@ -67,7 +67,7 @@ def _with_thresholds(record: FinishedRecord) -> str:
         return ""
     score = record.thresholds.validation["micro_f1"]
     known = "undefined" if score is None else score_text("micro_f1", score)
-    return f" at a probability of 0.5 (with the thresholds that were chosen on these rows, micro-F1 is {known})"
+    return f" at a probability of 0.5 (with the thresholds that were chosen on validation, micro-F1 is {known})"
 
 
 def _what_to_do(record: FinishedRecord) -> str:

@@ -23,7 +23,6 @@ SHOWN = 3  # likeliest columns that are named
 FEW_VALUES = 12  # most different values of a column that says what a row is for
 OF_SPLIT = "|".join(sorted(KNOWN_SPLITS, key=len, reverse=True))
 SPLIT_WORD = re.compile(rf"(?:^|[\W_])(?:public|private)?[\W_]?({OF_SPLIT})(?:$|[\W_])")
-FRACTION = re.compile(r"[-+]?\d*[.,]\d*[1-9]\d*")
 ISO_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d(?:$|[T ])")
 # is_valid of fastai, is_test, test_flag: 1 means this split.
 # Columns whose whole numbers may stand for splits, or for folds.
@@ -88,8 +87,8 @@ def likely_columns(
 ) -> dict[str, Likely]:
     """Role (text, label) -> the likeliest column without a role: the longest texts; 2 to 50 values that repeat.
 
-    For labels, columns with a typical name come first (of these, numbers with a fraction last: confidences), then those
-    with more than two values, then the last in the file.
+    For labels, columns with a typical name come first, then those with more than two values, then the last in the file;
+    a confidence in a label follows that label.
     """
     free = [name for name in table.columns if name not in set(taken) and not why_no_label(name, table.columns)]
     found: dict[str, Likely] = {}
@@ -122,8 +121,9 @@ def _by_values(table: Table, names: list[str], label_names: tuple[str, ...]) -> 
 
     def rank(name: str) -> tuple[bool, bool, bool, int]:
         is_called = any(word in name.lower() for word in label_names if len(word) > 3)
-        is_measured = any(map(FRACTION.fullmatch, found[name]))
-        return not is_called, is_measured, len(found[name]) == 2, -names.index(name)
+        is_about_another = any(name.lower().startswith(other.lower()) for other in found if other != name)
+        is_confidence = is_about_another or "confidence" in name.lower()
+        return is_confidence, not is_called, len(found[name]) == 2, -names.index(name)
 
     return [(name, f"{len(found[name])} values") for name in sorted(found, key=rank)]
 

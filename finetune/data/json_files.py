@@ -38,7 +38,7 @@ def read_json_lines(file: TextFile, section: DataSection) -> Table:
     objects: Iterable[dict[str, Any]] = [] if first is None else itertools.chain([first], rows)
     notes: list[str] = []
     if first is not None and intent_keys(first) is not None:
-        objects = one_by_one(list(objects), str(file.path), notes)
+        objects = one_by_one(list(objects), str(file.path), section, notes)
     table = _collect(file, objects, bad)
     if notes:  # several rows a line
         return replace(table, notes=[*table.notes, *notes])
@@ -104,7 +104,7 @@ def _read_entries(file: TextFile, content: Any, origin: str, section: DataSectio
     """The rows of a document, or of one of its splits."""
     bad = BadRows(section.skip_bad_rows)
     notes: list[str] = []
-    entries = entries_of(content, origin, notes)
+    entries = entries_of(content, origin, section, notes)
     if not entries:
         raise DataError(f"{origin}: holds no objects with keys. {EXPECTED}")
     table = _collect(file, _objects_of_entries(origin, entries, bad), bad)

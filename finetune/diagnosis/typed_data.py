@@ -12,7 +12,7 @@ from finetune.recipe import Recipe, load_recipe
 from finetune.recipe.library import recipe_names
 from finetune.records.schema import OWN_TRAINER, RunRecord
 
-OF_CELLS = ("folds", "fold", "folds_of", "subset", "subset_seed")  # keys of `data` that experiments set for their runs
+OF_CELLS = ("folds", "fold", "folds_of", "check")  # keys of `data` that experiments set for their runs
 MEMORY = "memory:"  # data without a file
 
 
@@ -37,9 +37,13 @@ def typed_data(record: RunRecord) -> str:
 
 
 def has_own_test(record: RunRecord) -> bool:
-    """Whether test rows were not drawn from the others, as far as the source tells: it is no single file."""
+    """Whether test is a split of its own, as far as the recipe tells. A folder or a set of the hub usually holds one;
+    of a file with several parts (sheets, splits in a JSON document) it is not known."""
     data = record.recipe["data"]
-    return bool(record.data.rows.get("test")) and (data.get("test") is not None or not Path(data["source"]).is_file())
+    source = str(data["source"])
+    named = data.get("test") is not None or data.get("split_column") is not None
+    has_parts = source.startswith("hub:") or source.endswith(".zip") or Path(source).is_dir()
+    return bool(record.data.rows.get("test")) and (named or has_parts)
 
 
 def _typed(words: list[str], plain: Recipe, record: RunRecord) -> str:
@@ -48,6 +52,11 @@ def _typed(words: list[str], plain: Recipe, record: RunRecord) -> str:
     model, data = record.recipe["model"]["id"], record.recipe["data"]
     words += [] if model == usual["model"]["id"] else ["--model", model]
     settings = {
+        f"model.{key}": value
+        for key, value in record.recipe["model"].items()
+        if key not in ("id", "sha256") and key in usual["model"] and value != usual["model"][key]
+    }
+    settings |= {
         f"data.{key}": value
         for key, value in data.items()
         if key != "source" and key not in OF_CELLS and key in usual["data"] and value != usual["data"][key]

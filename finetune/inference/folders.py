@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from finetune.errors import ModelError, suggest
@@ -12,8 +13,8 @@ def model_folder(path: str) -> str:
     """`model/` in the folder of a run or a comparison; anything else is a model itself.
 
     Raises:
-        ModelError: A folder holds no model, or several runs to choose from; or there is none of this name among others;
-            it is a file, or a single word that no folder here is called.
+        ModelError: A folder holds no model, or several runs to choose from; or there is none of this name among others,
+            or it is a file.
     """
     folder = RunFolder(Path(path).expanduser())
     if (folder.model / "config.json").is_file():
@@ -27,11 +28,9 @@ def model_folder(path: str) -> str:
         raise ModelError(f"'{path}' is a file, and a model is a folder.", argument="model", found=path)
     if folder.path.exists():
         return path
-    if len(folder.path.parts) == 1:  # a model of the hub has an owner
-        close = suggest(path, [str(each) for each in _models_in(Path())])
-        hub = f"A model of the hub is named by owner and name, as in 'me/{path}'."
-        why = f"there is no folder '{path}' here.{close} {hub}"
-        raise ModelError(why, argument="model", found=path)
+    here = [str(each) for each in _models_in(Path())] if len(folder.path.parts) == 1 else []
+    if get_close_matches(path, here):
+        raise ModelError(f"there is no folder '{path}' here.{suggest(path, here)}", argument="model", found=path)
     if others := _models_in(folder.path.parent):
         close = suggest(folder.path.name, [each.name for each in others])
         raise ModelError(f"'{folder.path.parent}' has no such model.{close}", argument="model", found=path)

@@ -97,7 +97,7 @@ class Finding(Frozen):
     )
     text: str = Field(description="One sentence, with the number.")
     split: str | None = Field(
-        None, description="The split that is compared with an earlier one; null for other checks."
+        None, description="The split that is compared with an earlier one; absent for other checks."
     )
     figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, fractions in [0, 1], AUC, ….")
     examples: list[str] = Field([], description="Rows that show it, one per line.")

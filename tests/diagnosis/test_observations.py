@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from finetune.diagnosis.observations import Numbers, Observed
-from finetune.diagnosis.typed_data import typed_data
+from finetune.diagnosis.typed_data import has_own_test, typed_data
 from finetune.recipe import Recipe, load_recipe
 from tests.analysis.making import Run, record_of
 
@@ -36,6 +36,10 @@ def test_a_majority_that_was_rounded_is_taken(majority: float, classes: int) -> 
             {"data": "my data/reviews.csv", "model": "me/bert", "overrides": {"data.text": "The text"}},
             "--data 'my data/reviews.csv' --model me/bert --set 'data.text=The text'",
         ),
+        (
+            {"recipe": "tweets", "overrides": {"model.pooling": "cls", "data.subset": 100}},
+            "tweets --set model.pooling=cls --set data.subset=100",
+        ),
         ({"data": "memory:0a1b2c3d4e5f"}, "--data DATA"),
     ],
 )
@@ -47,6 +51,23 @@ def test_commands_for_a_run_name_its_rows_and_encoder(arguments: dict[str, Any],
     assert typed_data(record) == typed
     again = shlex.split(typed)
     assert "DATA" in again or resolve_words(again).data == recipe.data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "own"),
+    [
+        ({"recipe": "tweets"}, False),  # draws it
+        ({"data": "moved.csv"}, False),
+        ({"data": "reviews.csv", "overrides": {"data.test": "test.csv"}}, True),
+        ({"data": "reviews.csv", "overrides": {"data.split_column": "part"}}, True),
+        ({"data": "hub:me/reviews"}, True),
+        ({"data": "."}, True),
+    ],
+)
+def test_a_test_split_of_its_own_is_recognised_by_the_recipe(arguments: dict[str, Any], own: bool) -> None:
+    content = load_recipe(**arguments).model_dump(mode="json")
+    record = record_of(Run(recipe={"data": content["data"]}))
+    assert has_own_test(record) is own
 
 
 def test_a_trainer_of_the_users_own_has_no_name_to_type() -> None:

@@ -25,6 +25,7 @@ from finetune.cli.app import app
 from finetune.errors import DataError, ModelError, OutputError, RecipeError
 from finetune.inference.abstaining import choose_threshold
 from finetune.inference.answers import Answering
+from finetune.inference.folders import model_folder
 from finetune.inference.lines import answer_lines, bounded, together
 from finetune.measurement.scores import softmax
 from finetune.records.store import RunFolder
@@ -322,6 +323,19 @@ def test_a_model_that_is_not_among_those_of_a_folder_is_not_looked_for_on_the_hu
             finetune.load("runs/tweets-none-seed")
     refused = invoke("predict", tmp_path / "runs" / "other", "a text").stderr
     assert "has no such model. Known: tweets-none-seed0" in " ".join(refused.split())
+
+
+def test_a_file_and_a_misspelt_folder_are_refused_before_the_hub_is_asked(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, tmp_path / "reviews" / "model")
+    (tmp_path / "notes.txt").write_text("x")
+    with refuses(ModelError, match="'notes.txt' is a file, and a model is a folder"):
+        model_folder("notes.txt")
+    with refuses(ModelError, match="no folder 'review' here. Did you mean reviews"):
+        model_folder("review")
+    assert model_folder("gpt2") == "gpt2", "of the hub"
 
 
 def test_unsure_rows_are_left_out_for_a_wanted_accuracy(write_recipe: Write, rows: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def splits_of(content: Any, section: DataSection) -> dict[str, Any] | None:
     return parts if named or has_train or len(usual) > 1 else None
 
 
-def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
+def entries_of(content: Any, where: str, section: DataSection, notes: list[str]) -> list[Any]:
     """The rows of a document, usually objects; decisions are added to `notes`.
 
     Raises:
@@ -52,7 +52,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     """
     if isinstance(content, list):
         pairs = bool(content) and isinstance(content[0], list)
-        return _from_pairs(content, where, notes) if pairs else one_by_one(content, where, notes)
+        return _from_pairs(content, where, notes) if pairs else one_by_one(content, where, section, notes)
     if not isinstance(content, dict):
         raise DataError(f"{where}: holds a {type(content).__name__}. {EXPECTED}")
     lists = [key for key, value in content.items() if _has_objects(value)]
@@ -64,7 +64,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     lists = usual if len(usual) == 1 else lists
     if len(lists) == 1:
         notes.append(f"{where}: the rows are the list under '{lists[0]}'")
-        return one_by_one(content[lists[0]], where, notes)
+        return one_by_one(content[lists[0]], where, section, notes)
     for read in (_by_id, _pairs_by_id, _by_text, _by_label, _objects_by_label):
         rows = read(content, where, notes)
         if rows is not None:
@@ -72,7 +72,7 @@ def entries_of(content: Any, where: str, notes: list[str]) -> list[Any]:
     parts = [key for key, value in content.items() if isinstance(value, list | dict) and value]
     if len(parts) == 1:
         notes.append(f"{where}: the rows are under '{parts[0]}'")
-        return entries_of(content[parts[0]], where, notes)
+        return entries_of(content[parts[0]], where, section, notes)
     shown = f"{len(lists)} lists of objects ({', '.join(lists)})" if lists else "no list of objects"
     apart = " If they are splits, name them: --set 'data.split_names={train: NAME}'." if lists else ""
     raise DataError(f"{where}: is one object with {shown}. {EXPECTED}.{apart}")
@@ -82,25 +82,35 @@ def intent_keys(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     """The keys of the texts and their label, as intents of chatbots have them; None if there is a text of its own."""
     texts = next((key for key in SEVERAL if isinstance(entry.get(key), list)), None)
     label = next((key for key in entry if key.lower() in LABEL_NAMES), None)
-    own = any(isinstance(entry.get(key), str) for key in TEXT_NAMES)
-    return None if texts is None or label is None or own else (texts, label)
+    return None if texts is None or label is None or _has_own_text(entry) else (texts, label)
 
 
-def one_by_one(entries: list[Any], where: str, notes: list[str]) -> list[Any]:
-    """A row for each text, where every object has a label and a list of its texts; else the entries as they are."""
+def _has_own_text(entry: Mapping[str, Any]) -> bool:
+    parts = [entry, *(value for value in entry.values() if isinstance(value, dict))]
+    return any(isinstance(part.get(key), str) for part in parts for key in TEXT_NAMES)
+
+
+def one_by_one(entries: list[Any], where: str, section: DataSection, notes: list[str]) -> list[Any]:
+    """A row for each text, where objects have a label and a list of its texts, and most lists hold some.
+
+    Else the entries as they are. Lists and objects besides are left out, and named.
+    """
     keys = intent_keys(entries[0]) if entries and all(isinstance(entry, dict) for entry in entries) else None
-    if keys is None:
+    if keys is None or section.template is not None or section.text not in (None, "text", keys[0]):
         return entries
     name, label = keys
     found = [_texts_in(entry.get(name)) for entry in entries]
-    if None in found:
+    is_whole = all(label in entry and not _has_own_text(entry) for entry in entries)
+    if None in found or not is_whole or 2 * sum(map(bool, found)) < len(entries):
         return entries
+    apart = {name} | {key for entry in entries for key, value in entry.items() if isinstance(value, list | dict)}
+    text_key = section.text or "text"
     rows = [
-        {"text": text, label: entry.get(label)}
+        {**{key: value for key, value in entry.items() if key not in apart}, text_key: text}
         for entry, texts in zip(entries, found, strict=True)
         for text in texts or ()
     ]
-    left_out = sorted({key for entry in entries for key in entry} - {name, label})
+    left_out = sorted(apart - {name})
     without = f"; not used: {', '.join(left_out)}" if left_out else ""
     notes.append(f"{where}: each of {len(entries)} objects has a list of texts under '{name}': one row a text{without}")
     return rows

@@ -240,6 +240,31 @@ def test_texts_under_an_intent_are_a_row_each(tmp_path: Path) -> None:
         assert "one row a text; not used: responses" in table.notes[-1]
 
 
+def test_texts_under_an_intent_keep_what_is_said_of_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text("\n".join(json.dumps({"tag": name, "split": "train", "patterns": ["x", "y"]}) for name in "ab"))
+    (table,) = read_sources(DataSection(source=str(path))).values()
+    assert list(table.columns["split"]) == ["train"] * 4
+
+
+@pytest.mark.parametrize(
+    ("objects", "settings"),
+    [
+        ([{"complaint": "a text", "label": "a", "phrases": ["one"]}] * 3, {"text": "complaint"}),
+        ([{"label": "a", "phrases": ["one"]}, {"text": "a text", "label": "b", "phrases": ["two"]}], {}),
+        ([{"data": {"text": "a text"}, "label": "a", "examples": ["z"]}] * 2, {}),
+        ([{"tag": "a", "patterns": ["one"]}, {"label": "b", "patterns": ["two"]}], {}),
+        ([{"complaint": "a text", "label": "a", "phrases": phrases} for phrases in (["one"], [], [])], {}),
+    ],
+    ids=["a text is named", "a later text", "a text in an object", "no label", "mostly empty"],
+)
+def test_lists_beside_a_text_are_no_texts(tmp_path: Path, objects: list[Any], settings: dict[str, str]) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text("\n".join(map(json.dumps, objects)), encoding="utf-8")
+    (table,) = read_sources(DataSection(source=str(path), **settings)).values()
+    assert len(table) == len(objects)
+
+
 def test_of_two_lists_of_objects_the_usual_one_holds_the_rows(tmp_path: Path) -> None:
     path = tmp_path / "d.json"
     content = {
