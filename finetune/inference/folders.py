@@ -28,8 +28,10 @@ def model_folder(path: str) -> str:
         raise ModelError(f"'{path}' is a file, and a model is a folder.", argument="model", found=path)
     if folder.path.exists():
         return path
-    here = [str(each) for each in _models_in(Path())] if len(folder.path.parts) == 1 else []
-    if get_close_matches(path, here):
+    if len(folder.path.parts) == 1:
+        here = [str(each) for each in _models_in(Path())]
+        if not get_close_matches(path, here):
+            return path  # of the hub
         raise ModelError(f"there is no folder '{path}' here.{suggest(path, here)}", argument="model", found=path)
     if others := _models_in(folder.path.parent):
         close = suggest(folder.path.name, [each.name for each in others])
