@@ -11,13 +11,12 @@ from pathlib import Path
 from finetune.data.compressed import data_stem, data_suffix, is_archive, is_member, members
 from finetune.data.dataset_sets import SPLIT_NAMES
 from finetune.data.folder_ways import ways_to_read
-from finetune.data.memory import PREFIX as MEMORY_PREFIX
 from finetune.data.memory import stored_folder
 from finetune.data.readers import OTHER_FILES, find_reader, known_readers, known_suffixes, named_reader
 from finetune.errors import Change, DataError, shorten
 from finetune.packages import PREFIX, PackageError, package_path
+from finetune.recipe import HUB_PREFIX, MEMORY_PREFIX
 
-HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 ABOUT = ("readme", "license", "licence", "copying", "notice", "citation")  # names of files that are no data
 SHOWN = 8  # files in a message

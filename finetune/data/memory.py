@@ -18,9 +18,8 @@ from finetune.data.dataset_sets import read_splits, refuse_split_names
 from finetune.data.frames import Frame, frames_of
 from finetune.data.table import Column, Table
 from finetune.errors import Change, DataError
-from finetune.recipe import DataSection
+from finetune.recipe import MEMORY_PREFIX, DataSection
 
-PREFIX = "memory:"
 FORMAT = 1  # of what is written: raise it when the same content would have to be written otherwise
 KIND = "data"  # folder below the cache
 ABOUT = "memory.json"
@@ -47,7 +46,7 @@ def store(data: object) -> str:
             f"data from memory cannot be written to {cache_folder()}: {error.strerror or error}. Name a writable "
             "folder: FINETUNE_CACHE=DIR"
         ) from error
-    return f"{PREFIX}{digest}"
+    return f"{MEMORY_PREFIX}{digest}"
 
 
 def stored_folder(reference: str, key: str) -> Path:
@@ -56,7 +55,7 @@ def stored_folder(reference: str, key: str) -> Path:
     Raises:
         DataError: The cache of this machine does not hold it.
     """
-    digest = reference.removeprefix(PREFIX)
+    digest = reference.removeprefix(MEMORY_PREFIX)
     folder = cache_folder() / KIND / digest
     if not digest.isalnum() or not is_stored(folder):
         raise DataError(
@@ -75,7 +74,7 @@ def is_stored(folder: Path) -> bool:
 
 def describe(source: str) -> str:
     """The name of a source in messages: the type of data from memory, or else the reference."""
-    if not source.startswith(PREFIX):
+    if not source.startswith(MEMORY_PREFIX):
         return source
     try:
         return str(_read_about(stored_folder(source, "data.source"))["origin"])

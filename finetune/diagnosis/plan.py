@@ -38,10 +38,9 @@ def _holds(name: str, limit: Any, observed: Observed) -> bool:
     """Raises KeyError for a condition that nobody knows."""
     if name == "no_technique":
         return limit not in observed.techniques
-    if name == "own_test":
-        return limit is observed.has_own_test
-    if name == "behind_tfidf":
-        return limit is observed.is_behind_tfidf
+    facts = {"own_test": observed.has_own_test, "behind_tfidf": observed.is_behind_tfidf}
+    if name in facts:
+        return limit is facts[name]
     side, _, what = name.partition("_")
     known = {"per_class": observed.per_class, "validation": observed.validation_rows, "train": observed.train_rows}
     value = known[what]

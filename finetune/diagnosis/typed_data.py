@@ -8,12 +8,12 @@ from pathlib import Path
 
 from finetune.diagnosis.observations import Observed
 from finetune.errors import Change
-from finetune.recipe import Recipe, load_recipe
+from finetune.recipe import HUB_PREFIX, MEMORY_PREFIX, Recipe, load_recipe
 from finetune.recipe.library import recipe_names
 from finetune.records.schema import OWN_TRAINER, RunRecord
 
-OF_CELLS = ("folds", "fold", "folds_of", "check")  # keys of `data` that experiments set for their runs
-MEMORY = "memory:"  # data without a file
+# Section -> keys that are no settings of a command: options name them, or experiments set them for their runs.
+NOT_SET = {"model": ("id", "sha256"), "data": ("source", "folds", "fold", "folds_of", "check")}
 
 
 def with_commands(observed: Observed, record: RunRecord) -> Observed:
@@ -28,7 +28,7 @@ def typed_data(record: RunRecord) -> str:
     """
     recipe = record.recipe
     name, source = str(recipe.get("name", "")), str(recipe["data"]["source"])
-    if name == OWN_TRAINER or source.startswith(MEMORY):
+    if name == OWN_TRAINER or source.startswith(MEMORY_PREFIX):
         return Observed.data
     shipped = load_recipe(name) if name in recipe_names() else None
     if shipped is not None and shipped.data.source == source:
@@ -42,23 +42,18 @@ def has_own_test(record: RunRecord) -> bool:
     data = record.recipe["data"]
     source = str(data["source"])
     named = data.get("test") is not None or data.get("split_column") is not None
-    has_parts = source.startswith("hub:") or source.endswith(".zip") or Path(source).is_dir()
+    has_parts = source.startswith(HUB_PREFIX) or source.endswith(".zip") or Path(source).is_dir()
     return bool(record.data.rows.get("test")) and (named or has_parts)
 
 
 def _typed(words: list[str], plain: Recipe, record: RunRecord) -> str:
     """With the settings that differ from a recipe as it is without any."""
-    usual = plain.model_dump(mode="json")
-    model, data = record.recipe["model"]["id"], record.recipe["data"]
-    words += [] if model == usual["model"]["id"] else ["--model", model]
+    usual, recipe = plain.model_dump(mode="json"), record.recipe
+    words += [] if recipe["model"]["id"] == usual["model"]["id"] else ["--model", recipe["model"]["id"]]
     settings = {
-        f"model.{key}": value
-        for key, value in record.recipe["model"].items()
-        if key not in ("id", "sha256") and key in usual["model"] and value != usual["model"][key]
-    }
-    settings |= {
-        f"data.{key}": value
-        for key, value in data.items()
-        if key != "source" and key not in OF_CELLS and key in usual["data"] and value != usual["data"][key]
+        f"{section}.{key}": value
+        for section, apart in NOT_SET.items()
+        for key, value in recipe[section].items()
+        if key not in apart and key in usual[section] and value != usual[section][key]
     }
     return " ".join([shlex.join(words), *([Change(settings=settings).for_command_line()] if settings else [])])

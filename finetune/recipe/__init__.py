@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from finetune.recipe.resolution import Resolved, load_recipe, resolve
     from finetune.recipe.scaling import apply_rules, counted_classes, describe_rules
     from finetune.recipe.schema import (
+        HUB_PREFIX,
+        MEMORY_PREFIX,
         PATH_KEYS,
         READING_KEYS,
         TELLING_KEYS,
@@ -50,6 +52,8 @@ _HOMES = {
     "apply_rules": "scaling",
     "counted_classes": "scaling",
     "describe_rules": "scaling",
+    "HUB_PREFIX": "schema",
+    "MEMORY_PREFIX": "schema",
     "PATH_KEYS": "schema",
     "READING_KEYS": "schema",
     "TELLING_KEYS": "schema",
@@ -62,6 +66,8 @@ _HOMES = {
 __all__ = [
     "DEFAULT_RATE",
     "FOLDS",
+    "HUB_PREFIX",
+    "MEMORY_PREFIX",
     "PATH_KEYS",
     "RATES",
     "READING_KEYS",

@@ -68,6 +68,8 @@ class ModelSection(Section):
     )
 
 
+# What `data.source` begins with for a set of the hub, and for data that was in memory.
+HUB_PREFIX, MEMORY_PREFIX = "hub:", "memory:"
 # Keys of `data` that say where its files lie. What they hold has a fingerprint, so paths make no run another.
 PATH_KEYS = ("source", "validation", "test", "unlabelled")
 # Keys of `data` that say how a file is read. What was read has a fingerprint, so they make no run another.

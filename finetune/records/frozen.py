@@ -1,12 +1,28 @@
 """The base class of all records, and the reason why a file does not hold one."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from finetune.errors import first_line
 
 
 class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sparse(Frozen):
+    """Has no key for some fields that are None, as in records of versions that did not have these fields.
+
+    Attributes:
+        ABSENT: Names of these fields.
+    """
+
+    ABSENT: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if name not in self.ABSENT or value is not None}
 
 
 def what_is_wrong(error: Exception) -> str:

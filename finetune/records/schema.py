@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from finetune.records.facts import CodeVersion, Decision, Device, ModelFacts, RunBudget, RunTime
-from finetune.records.frozen import Frozen
+from finetune.records.frozen import Frozen, Sparse
 from finetune.tasks import Task
 
 SCHEMA_VERSION = 1
@@ -88,8 +88,10 @@ class Thresholds(Frozen):
     test: Scores | None = Field(description="The same scores on test.")
 
 
-class Finding(Frozen):
+class Finding(Sparse):
     """The result of a check of the data."""
+
+    ABSENT: ClassVar[tuple[str, ...]] = ("split",)
 
     check: str = Field(description="Name of the check.")
     level: Literal["info", "warning", "problem"] = Field(
@@ -102,12 +104,6 @@ class Finding(Frozen):
     figures: dict[str, float | None] = Field({}, description="The numbers in it: counts, fractions in [0, 1], AUC, ….")
     examples: list[str] = Field([], description="Rows that show it, one per line.")
     advice: str = Field("", description="What to do, in command-line form.")
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A finding of a version that did not name the split stays what it is."""
-        later = {"split"} - self.model_fields_set
-        return {name: value for name, value in serialize(self).items() if name not in later}
 
 
 class Baseline(Frozen):
@@ -156,18 +152,15 @@ class WeightGroup(Frozen):
     )
 
 
-class ActiveTechnique(Frozen):
+class ActiveTechnique(Sparse):
+    ABSENT: ClassVar[tuple[str, ...]] = ("outcome",)
+
     settings: dict[str, Any]
     cost: float = Field(description="Declared training time as a multiple of plain fine-tuning.")
     effect: str | None = Field(None, description="Effect of the settings in this run, in words.")
     outcome: str | None = Field(
         None, description="What the technique did, in words, measured after the run; absent if it reports nothing."
     )
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A technique that says nothing, and a record of a version before, have no such key."""
-        return {name: value for name, value in serialize(self).items() if name != "outcome" or value is not None}
 
 
 class RunRecord(Frozen):

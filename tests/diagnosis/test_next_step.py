@@ -12,7 +12,7 @@ from finetune.diagnosis.next_step import next_command, remedy
 from finetune.diagnosis.run_records import diagnose_run
 from finetune.experiments.asked import ask
 from finetune.recipe import load_recipe
-from finetune.records.schema import ActiveTechnique, Evaluation, FinishedRecord, Gap
+from finetune.records.schema import ActiveTechnique, Evaluation, FinishedRecord, Gap, Thresholds
 from finetune.records.store import RunFolder
 from finetune.techniques import Budget
 from finetune.training.run_warnings import budget_warnings
@@ -95,6 +95,11 @@ def test_of_several_labels_that_are_never_predicted_the_head_gets_a_start() -> N
     assert diagnose_run(record) == (
         "Did not learn: No label is ever predicted. Start the head from logistic regressions on the frozen features "
         "(`head_start`)."
+    )
+    chosen = Thresholds(values={"a": 0.2}, origins={"a": "own"}, validation={"micro_f1": 0.683}, test=None)
+    assert (
+        "No label is ever predicted at a probability of 0.5 (with the thresholds that were chosen on validation, "
+        in (diagnose_run(record.model_copy(update={"thresholds": chosen})))
     )
     assert remedy(record) == {"techniques.head_start": {}}
     request = Request(None, data="tags.csv", overrides=[])

@@ -83,6 +83,7 @@ def test_cells_that_fail_or_are_killed_stop_no_other_and_leave_nothing_behind(
     assert teller.ends() == {"0": "finished", "1": "failed", "2": "failed", "3": "finished", "4": "finished"}
     assert "no-model" in teller.message("1")
     assert "signal 9" in teller.message("2")
+    assert "not tried again here. Type the same command again" in teller.message("2")
     assert all(worker.process.poll() is not None for worker in workers)
 
     train(path, tmp_path / "alone", "strong", seed=3, overrides=["training.seeds=[3]"])

@@ -100,6 +100,7 @@ def test_ls_and_show_know_it(example: Path) -> None:
     shown = finetune("show", "technique", "gradient_centralization", "--technique", reference)
     assert "Subtract from each row of a gradient its mean" in shown.stdout
     assert "fraction = 1   (0 < x ≤ 1)" in shown.stdout
+    assert f"finetune run --technique {reference} --set techniques.gradient_centralization={{}}" in shown.stdout
 
 
 def test_an_entry_point_joins_by_itself(example: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from finetune.cli.listening import WarningListener
 from finetune.data.load import load_data
 from finetune.recipe import resolve
+from finetune.records.schema import Finding
 from finetune.records.store import RunFolder
 from finetune.reports.terminal import run_summary
 from finetune.training.auto_hint import auto_notes
@@ -65,3 +66,7 @@ def test_a_warning_is_told_once_and_counted_below_the_table(capsys: pytest.Captu
     assert "too few rows" not in text
     assert "Warning     a label is never predicted" in text
     assert "Warnings    1 warning shown before training" in text
+    found = [Finding(check="leaks", level=level, text="…") for level in ("problem", "info", "warning")]
+    record = record.model_copy(update={"data": record.data.model_copy(update={"findings": found})})
+    text = run_summary(record, RunFolder(Path("runs/a")), ("finetune run", "why"), listener.told)
+    assert "1 warning, and 2 findings of the data checks, shown before training" in text
